@@ -1,0 +1,98 @@
+"""What agents speak: HandoffTool metadata, the methods, and the thoughts they publish (SOC page, "A2A protocol")."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from shared.contracts.common import Confidence, Observable, Severity, Verdict
+from shared.contracts.constants import Method, Topic
+from shared.contracts.investigations import Citation, Finding
+
+AgentId = Literal["triage", "endpoint_analyst", "threat_intel"]
+#: The roster, in the order in which the planner prefers them.
+AGENT_IDS: tuple[AgentId, ...] = ("triage", "endpoint_analyst", "threat_intel")
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """What a handoff may spend: tool calls, and seconds of wall time."""
+
+    tool_calls: Annotated[int, Meta(ge=0, le=1000)] = 40
+    seconds: Annotated[float, Meta(ge=0, le=600)] = 60.0
+
+
+class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """`params._meta` of a HandoffTool call (DECISIONS, "Agents"). `capabilities` are tool permissions, a subset of
+    the caller's; `deadline` is absolute."""
+
+    handoff_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    from_: str
+    to: str
+    deadline: datetime
+    hops: Annotated[int, Meta(ge=0, le=16)] = 0
+    budget: Budget = Budget()
+    capabilities: list[str] = []
+    evidence: list[str] = []
+    reason: str = ""
+    traceparent: str | None = None
+
+
+class AnalyzeThreat(msgspec.Struct, kw_only=True):
+    """Params of `analyze_threat`: an alert, indicators, or both."""
+
+    alert_id: Annotated[str, Meta(max_length=64)] | None = None
+    iocs: Annotated[list[Observable], Meta(max_length=1000)] = []
+
+
+class Assessment(msgspec.Struct, kw_only=True):
+    """Result of `analyze_threat`. The first four fields are the page's; every finding cites a tool result."""
+
+    severity: Severity
+    confidence: Confidence
+    mitre_techniques: list[str]
+    iocs: list[Observable]
+    verdict: Verdict = "undetermined"
+    summary: str = ""
+    findings: list[Finding] = []
+    citations: list[Citation] = []
+    ruled_out: list[str] = []
+    not_checked: list[str] = []
+
+
+class Thought(msgspec.Struct, kw_only=True):
+    """One step of an agent's work, for people who watch. `text` is plain text and may quote untrusted data."""
+
+    agent: str
+    handoff_id: str
+    investigation_id: str | None
+    kind: Literal["started", "tool", "finding", "finished", "failed"]
+    text: str
+    tool_result_id: str | None
+    timestamp: datetime
+
+
+class AgentDescription(msgspec.Struct):
+    """Result of `describe`: who this agent is and what it serves."""
+
+    agent: str
+    description: str
+    methods: list[str]
+    tools: list[str]
+
+
+class Nothing(msgspec.Struct):
+    """No params."""
+
+
+ANALYZE_THREAT = Method("analyze_threat", AnalyzeThreat, Assessment, "Assess an alert or indicators")
+DESCRIBE = Method("describe", Nothing, AgentDescription, "Say who this agent is")
+
+AGENT_THOUGHT = Topic("aurora.agents.*.thoughts", Thought, "What an agent is doing")
+
+
+def tool_result_payload(tool: str, arguments: dict[str, Any], result: Any) -> dict[str, Any]:
+    """The object whose canonical JSON is hashed into a Citation id."""
+    return {"tool": tool, "arguments": arguments, "result": result}

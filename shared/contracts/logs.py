@@ -1,0 +1,105 @@
+"""Log events: intake and search (SOC page, "SIEM / Detection"; DECISIONS, "Shapes that clients rely on")."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from shared.contracts.common import Page, PageQuery
+from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint
+from shared.errors import (
+    CLICKHOUSE_UNAVAILABLE,
+    MALFORMED_REQUEST,
+    PAYLOAD_TOO_LARGE,
+    RATE_LIMITED,
+    UNSUPPORTED_MEDIA_TYPE,
+    VALIDATION,
+)
+
+SourceName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.:/@ -]+$")]
+
+
+class IngestQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`source` names where the events come from; `format` forces a parser instead of recognising it."""
+
+    source: SourceName = "default"
+    format: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class IngestProblem(msgspec.Struct, frozen=True):
+    """Why the item at `index` (from 0, in the order sent) was rejected."""
+
+    index: int
+    message: str
+
+
+class IngestReceipt(msgspec.Struct):
+    """`accepted` events are durable when this is sent. `errors` lists at most 1,000 problems."""
+
+    accepted: int
+    rejected: int
+    errors: list[IngestProblem]
+    receipt: str
+
+
+class LogQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
+    """Search: `q` holds `field:value` terms (ECS names, `*` as a wildcard, quotes for spaces) and bare words, all
+    of which must match. `since` and `until` bound the event time, `since` included, `until` not."""
+
+    q: Annotated[str, Meta(max_length=2048)] = ""
+    source: SourceName | None = None
+    receipt: Annotated[str, Meta(max_length=64)] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class LogEvent(msgspec.Struct, kw_only=True):
+    """One stored event. `ecs` holds the normalised fields under dotted ECS names; `raw` is the event as received."""
+
+    id: str
+    timestamp: datetime
+    ingested_at: datetime
+    source: str
+    dataset: str
+    message: str
+    ecs: dict[str, Any]
+    raw: str
+    receipt: str
+
+
+SEARCH_LOGS = Endpoint(
+    "GET",
+    "/api/v1/siem/logs",
+    SIEM_READ,
+    service="siem",
+    summary="Search SIEM logs",
+    query=LogQuery,
+    returns=Page[LogEvent],
+    errors=(VALIDATION, CLICKHOUSE_UNAVAILABLE),
+    tag="SIEM / Detection",
+)
+INGEST_LOGS = Endpoint(
+    "POST",
+    "/api/v1/siem/logs/ingest",
+    SIEM_WRITE,
+    service="siem",
+    summary="Ingest log entry",
+    query=IngestQuery,
+    body=bytes,
+    returns=IngestReceipt,
+    status=202,
+    errors=(
+        MALFORMED_REQUEST,
+        VALIDATION,
+        RATE_LIMITED,
+        PAYLOAD_TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
+        CLICKHOUSE_UNAVAILABLE,
+    ),
+    tag="SIEM / Detection",
+    consumes=("application/json", "application/x-ndjson", "text/plain"),
+    max_body=32 * 1024 * 1024,
+)
