@@ -1,0 +1,91 @@
+"""The only reader of the environment: `load(SettingsClass)` fills a frozen dataclass from `AURORA_*` variables.
+
+Field `http_port` is read from AURORA_HTTP_PORT. Supported types: str, int, float, bool, Path, Url-like str, tuple[str, ...]
+(comma-separated), dict[str, str] (JSON object), and each of them `| None`. A field whose name ends in `_file` names a
+file; `read_secret` reads it. Values are never logged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+S = TypeVar("S")
+PREFIX = "AURORA_"
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+class ConfigError(ValueError):
+    """A setting is missing or not of its type. The message names the variable, never its value."""
+
+
+def _bool(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError("expects on or off")
+
+
+def _string_map(text: str) -> dict[str, str]:
+    return msgspec.json.decode(text, type=dict[str, str])
+
+
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: _bool,
+    Path: Path,
+    tuple[str, ...]: lambda text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    dict[str, str]: _string_map,
+}
+
+
+def _parser(annotation: Any) -> Callable[[str], Any]:
+    if isinstance(annotation, types.UnionType):
+        annotation = next(arg for arg in typing.get_args(annotation) if arg is not types.NoneType)
+    if annotation not in _PARSERS:
+        raise TypeError(f"settings fields can't be {annotation}")
+    return _PARSERS[annotation]
+
+
+def load(settings: type[S], environ: Mapping[str, str] | None = None) -> S:
+    """An instance of the settings dataclass, from `environ` (the process's own when None).
+
+    Raises ConfigError naming the variable that is missing or malformed.
+    """
+    source = os.environ if environ is None else environ
+    hints = typing.get_type_hints(settings)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        variable = PREFIX + field.name.upper()
+        if variable in source:
+            try:
+                values[field.name] = _parser(hints[field.name])(source[variable])
+            except (ValueError, msgspec.DecodeError) as error:
+                raise ConfigError(f"{variable} is not a valid {field.name.replace('_', ' ')}") from error
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{variable} is not set")
+    return settings(**values)
+
+
+def read_secret(path: Path) -> str:
+    """The first line of a secret file, stripped. Raises ConfigError when it can't be read or is empty."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"the secret file {path.name} can't be read") from error
+    if not text:
+        raise ConfigError(f"the secret file {path.name} is empty")
+    return text

@@ -1,0 +1,75 @@
+"""structlog as JSON lines on stderr, with request and trace ids bound to the running task.
+
+A field whose name says secret, password, token, authorization or cookie is masked whatever it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+_SENSITIVE = ("secret", "password", "token", "authorization", "cookie", "private_key")
+
+
+def _mask(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in event:
+        if any(word in key.lower() for word in _SENSITIVE):
+            event[key] = "***"
+    return event
+
+
+def _to_bytes(value: Any, **options: Any) -> bytes:
+    return orjson.dumps(value, default=options.get("default"))
+
+
+class _BytesLogger:
+    """Writes one JSON line a call, straight to stderr's buffer."""
+
+    def msg(self, line: bytes) -> None:
+        sys.stderr.buffer.write(line + b"\n")
+        sys.stderr.buffer.flush()
+
+    debug = info = warning = error = critical = exception = fatal = log = msg
+
+
+class _ToStructlog(logging.Handler):
+    """What libraries log through the standard library comes out as the same JSON lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger(record.name)
+        logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+
+
+def configure(service: str, level: str = "info") -> None:
+    """Call once, first thing in a process. `level` is debug, info, warning or error."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+            structlog.processors.dict_tracebacks,
+            _mask,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(serializer=_to_bytes),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: _BytesLogger(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    root = logging.getLogger()
+    root.handlers = [_ToStructlog()]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger that adds `logger=name` to each line."""
+    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    return logger
