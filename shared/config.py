@@ -1,8 +1,9 @@
 """The only reader of the environment: `load(SettingsClass)` fills a frozen dataclass from `AURORA_*` variables.
 
-Field `http_port` is read from AURORA_HTTP_PORT. Supported types: str, int, float, bool, Path, Url-like str, tuple[str, ...]
-(comma-separated), dict[str, str] (JSON object), and each of them `| None`. A field whose name ends in `_file` names a
-file; `read_secret` reads it. Values are never logged.
+Field `http_port` of service `siem` is read from AURORA_SIEM_HTTP_PORT, else AURORA_HTTP_PORT, so that one process can
+run several services. Supported types: str, int, float, bool, Path, tuple[str, ...] (comma-separated), dict[str, str]
+(JSON object), and each of them `| None`. A field whose name ends in `_file` names a file; `read_secret` reads it.
+Values are never logged.
 """
 
 from __future__ import annotations
@@ -60,7 +61,12 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
     return _PARSERS[annotation]
 
 
-def load(settings: type[S], environ: Mapping[str, str] | None = None) -> S:
+def _variable(service: str, field_name: str, source: Mapping[str, str]) -> str:
+    own = f"{PREFIX}{service}_{field_name}".upper()
+    return own if service and own in source else PREFIX + field_name.upper()
+
+
+def load(settings: type[S], environ: Mapping[str, str] | None = None, *, service: str = "") -> S:
     """An instance of the settings dataclass, from `environ` (the process's own when None).
 
     Raises ConfigError naming the variable that is missing or malformed.
@@ -69,7 +75,7 @@ def load(settings: type[S], environ: Mapping[str, str] | None = None) -> S:
     hints = typing.get_type_hints(settings)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
-        variable = PREFIX + field.name.upper()
+        variable = _variable(service, field.name, source)
         if variable in source:
             try:
                 values[field.name] = _parser(hints[field.name])(source[variable])
