@@ -1,0 +1,53 @@
+# The machinery of the house. `make help` prints the map.
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+WORKERS ?= 2
+# One test file stays on one worker, so that its servers start once.
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+# Versions already in a lock file are kept; `make lock LOCK_FLAGS=--upgrade` takes the newest.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check format test test-peers bench lock clean
+
+help: ## Show this map
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything that is pinned in requirements.lock into .venv
+
+$(STAMP): requirements.lock pyproject.toml .ci/setup
+	@.ci/setup
+	@touch $@
+
+demo: setup ## Bring the whole stack up, replay the recorded intrusion, show what was found
+	@$(BIN)/aurora demo
+
+check: setup ## Format, lint, types, import rules, unit, contract and structure tests (2 minutes)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) tests/unit tests/contract tests/structure
+
+format: setup ## Rewrite the code as `make check` wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup ## The whole suite on real servers, but for the peers (10 minutes)
+	$(PYTEST) --ignore=tests/peers
+
+test-peers: setup ## Tests against software from elsewhere: npm packages, Debian tools
+	$(BIN)/pytest -q tests/peers
+
+bench: setup ## Measure ingest, JSON-RPC and the gateway, each beside its floor
+	@$(BIN)/python -m benchmarks
+
+lock: ## Pin what pyproject.toml asks for, with hashes (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH" >&2; exit 1; }
+	$(LOCK) $(LOCK_FLAGS) --all-extras --output-file requirements.lock
+	$(LOCK) $(LOCK_FLAGS) --output-file requirements-runtime.lock
+
+clean: ## Remove .venv, caches and build output; data folders stay
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name node_modules -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
