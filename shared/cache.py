@@ -6,7 +6,7 @@ token was revoked must then refuse, never pass.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -72,7 +72,7 @@ class Cache:
     async def ping(self) -> None:
         """Raises AURORA-5030 when the server doesn't answer."""
         with _translated():
-            await cast("Awaitable[bool]", self._redis.ping())
+            await self._redis.ping()
 
     async def close(self) -> None:
         """Closes the connections."""

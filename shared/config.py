@@ -25,6 +25,13 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
 
+@dataclasses.dataclass(frozen=True)
+class LogSettings:
+    """What a process needs before it knows anything else."""
+
+    log_level: str = "info"
+
+
 class ConfigError(ValueError):
     """A setting is missing or not of its type. The message names the variable, never its value."""
 
@@ -86,8 +93,8 @@ def load(settings: type[S], environ: Mapping[str, str] | None = None, *, service
     return settings(**values)
 
 
-def read_secret(path: Path) -> str:
-    """The first line of a secret file, stripped. Raises ConfigError when it can't be read or is empty."""
+def read_secret_text(path: Path) -> str:
+    """A secret file, stripped. Raises ConfigError when it can't be read or is empty."""
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:
@@ -95,3 +102,8 @@ def read_secret(path: Path) -> str:
     if not text:
         raise ConfigError(f"the secret file {path.name} is empty")
     return text
+
+
+def read_secret(path: Path) -> str:
+    """A secret of one line. Raises ConfigError as read_secret_text does."""
+    return read_secret_text(path).splitlines()[0]

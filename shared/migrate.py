@@ -84,5 +84,5 @@ async def provision(admin_dsn: str, service: str, password: str) -> None:
 
 async def _run(connection: Connection, template: str, *values: str) -> None:
     places = ", ".join(f"${number}::text" for number in range(2, len(values) + 2))
-    statement = await connection.fetchval(f"SELECT format($1::text, {places})", template, *values)  # noqa: S608
+    statement = await connection.fetchval(f"SELECT format($1::text, {places})", template, *values)
     await connection.execute(statement)

@@ -1,0 +1,234 @@
+"""Turns typed handlers into an aiohttp application: one fixed order of middlewares, one error boundary.
+
+`bind(ENDPOINT, handler)` ties a handler to its constant; `application` checks the caller, the permission, the query
+and the body against the contract before the handler runs, and encodes what it returns. Knows no service.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler as AiohttpHandler
+
+from shared import telemetry
+from shared.contracts.constants import PUBLIC, Endpoint
+from shared.contracts.wire import encode
+from shared.errors import (
+    INTERNAL,
+    MALFORMED_REQUEST,
+    PAYLOAD_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    VALIDATION,
+    AuroraError,
+)
+from shared.http_errors import error_of, error_response
+from shared.identity import Principal
+from shared.log import get_logger
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+R = TypeVar("R")
+
+API_VERSION = "1.0"
+ANONYMOUS = Principal("anonymous", "user", "anonymous", "api_service", frozenset())
+Authenticate = Callable[[web.Request], Awaitable[Principal]]
+_log = get_logger("http")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The service that answers, and how to read the mode it is in."""
+
+    service: str
+    mode: Callable[[], str]
+
+
+HOST = web.AppKey("host", Host)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q, B]):
+    """One checked request. `path` holds the path's parameters; `request` is there for streams and headers."""
+
+    principal: Principal
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    request: web.Request
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint and its handler."""
+
+    endpoint: Endpoint[Any, Any, Any]
+    handler: Callable[[Call[Any, Any]], Awaitable[Any]]
+
+
+def bind(endpoint: Endpoint[Q, B, R], handler: Callable[[Call[Q, B]], Awaitable[R | web.StreamResponse]]) -> Route:
+    """Ties a handler to its endpoint. The handler returns the endpoint's type, or a response of its own."""
+    return Route(endpoint, handler)
+
+
+def application(
+    service: str,
+    routes: Iterable[Route],
+    *,
+    authenticate: Authenticate,
+    mode: Callable[[], str],
+    middlewares: Iterable[Any] = (),
+) -> web.Application:
+    """The application of one service. `middlewares` run inside the error boundary, before the handler."""
+    app = web.Application(middlewares=[_observe, _error_boundary, *middlewares], client_max_size=64 * 1024 * 1024)
+    app[HOST] = Host(service, mode)
+    for route in routes:
+        method = "GET" if route.endpoint.method == "WS" else route.endpoint.method
+        app.router.add_route(method, route.endpoint.path, _endpoint_handler(route, authenticate))
+    app.on_response_prepare.append(_stamp)
+    return app
+
+
+async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
+    """The three headers of every response, handshakes and errors too (SOC page, "API versioning headers")."""
+    response.headers["X-API-Version"] = API_VERSION
+    response.headers[telemetry.REQUEST_ID_HEADER] = request.get("request_id") or telemetry.request_id()
+    response.headers["X-AuroraSOC-Mode"] = request.app[HOST].mode()
+
+
+@web.middleware
+async def _observe(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    request_id = telemetry.accept_request_id(request.headers.get(telemetry.REQUEST_ID_HEADER))
+    request["request_id"] = request_id
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unmatched"
+    service = request.app[HOST].service
+    started = time.perf_counter()
+    with telemetry.span(f"{request.method} {route}", request.headers, request_id):
+        response = await handler(request)
+        seconds = time.perf_counter() - started
+        telemetry.HTTP_REQUESTS.labels(service, request.method, route, response.status).inc()
+        telemetry.HTTP_SECONDS.labels(service, request.method, route).observe(seconds)
+        _log.info(
+            "request",
+            method=request.method,
+            route=route,
+            status=response.status,
+            milliseconds=round(seconds * 1000, 2),
+            principal=request.get("principal_id"),
+        )
+    return response
+
+
+@web.middleware
+async def _error_boundary(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except AuroraError as error:
+        if error.code.status >= 500:
+            _log.warning("refused", code=error.code.code, detail=error.detail)
+        return error_response(request, error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return error_response(request, error_of(error), allow=error.headers.get(hdrs.ALLOW))
+    except ConnectionResetError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary: the peer learns the code and the request id, nothing else
+        _log.error("request failed", exc_info=error)
+        return error_response(request, AuroraError(INTERNAL))
+
+
+def _endpoint_handler(route: Route, authenticate: Authenticate) -> AiohttpHandler:
+    endpoint = route.endpoint
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        principal = ANONYMOUS if endpoint.permission == PUBLIC else await authenticate(request)
+        request["principal_id"] = principal.id
+        principal.require(endpoint.permission)
+        query = None if endpoint.query is None else _decode_query(request, endpoint.query)
+        body = None if endpoint.body is None else await _decode_body(request, endpoint)
+        result = await route.handler(Call(principal, request.match_info, query, body, request))
+        if isinstance(result, web.StreamResponse):
+            return result
+        return json_response(result, endpoint.status)
+
+    return handle
+
+
+def json_response(value: Any, status: int = 200) -> web.Response:
+    """A contract as a JSON response; no body with 204."""
+    if status == 204:
+        return web.Response(status=204)
+    return web.Response(body=encode(value), status=status, content_type="application/json")
+
+
+def _decode_query(request: web.Request, kind: type[Q]) -> Q:
+    values: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in values:
+            raise AuroraError(VALIDATION, [{"path": f"query.{name}", "message": "given more than once"}])
+        values[name] = value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise AuroraError(VALIDATION, [problem_of(error, "query")]) from error
+
+
+async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:
+    media_type = request.content_type
+    has_body = request.body_exists
+    if has_body and media_type not in endpoint.consumes:
+        raise AuroraError(UNSUPPORTED_MEDIA_TYPE, {"accepted": list(endpoint.consumes)})
+    data = await read_body(request, endpoint.max_body)
+    if endpoint.body is bytes:
+        return data
+    if media_type == "application/x-www-form-urlencoded":
+        return await _decode_form(data, endpoint.body)
+    try:
+        return msgspec.json.decode(data or b"{}", type=endpoint.body)
+    except msgspec.ValidationError as error:
+        raise AuroraError(VALIDATION, [problem_of(error, "body")]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AuroraError(MALFORMED_REQUEST, message="The body is not valid JSON") from error
+
+
+async def _decode_form(data: bytes, kind: Any) -> Any:
+    from urllib.parse import parse_qsl
+
+    try:
+        pairs = parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=bool(data), max_num_fields=100)
+        return msgspec.convert(dict(pairs), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise AuroraError(VALIDATION, [problem_of(error, "body")]) from error
+    except ValueError as error:
+        raise AuroraError(MALFORMED_REQUEST, message="The body is not a valid form") from error
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """The body, decompressed. Raises AURORA-4130 beyond `limit` bytes, AURORA-4000 when it can't be decompressed."""
+    if request.content_length is not None and request.content_length > limit:
+        raise AuroraError(PAYLOAD_TOO_LARGE, {"limit_bytes": limit})
+    chunks = bytearray()
+    try:
+        async for chunk in request.content.iter_chunked(256 * 1024):
+            chunks += chunk
+            if len(chunks) > limit:
+                raise AuroraError(PAYLOAD_TOO_LARGE, {"limit_bytes": limit})
+    except web.RequestPayloadError as error:
+        raise AuroraError(MALFORMED_REQUEST, message="The body could not be read or decompressed") from error
+    return bytes(chunks)
+
+
+def problem_of(error: msgspec.ValidationError, root: str) -> dict[str, str]:
+    """msgspec's `... - at `$.limit`` as `{"path": "query.limit", "message": ...}`."""
+    message, _, place = str(error).partition(" - at `")
+    path = root + place.rstrip("`").removeprefix("$")
+    for phrase in ("unknown field `", "missing required field `"):
+        if phrase in message:
+            path = f"{path}.{message.split(phrase)[1].rstrip('`')}"
+    return {"path": path, "message": message}

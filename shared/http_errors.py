@@ -1,0 +1,83 @@
+"""How a refusal looks over HTTP: the SOC envelope, the RCA shape, or RFC 9457 where the client asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from shared.clock import utc_now
+from shared.contracts.common import ErrorBody, ErrorEnvelope
+from shared.contracts.constants import ErrorCode
+from shared.contracts.wire import encode
+from shared.errors import (
+    AUTHENTICATION_REQUIRED,
+    INSUFFICIENT_PERMISSIONS,
+    INTERNAL,
+    MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PAYLOAD_TOO_LARGE,
+    UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    AuroraError,
+)
+
+_BY_STATUS: dict[int, ErrorCode] = {
+    401: AUTHENTICATION_REQUIRED,
+    403: INSUFFICIENT_PERMISSIONS,
+    404: NOT_FOUND,
+    405: METHOD_NOT_ALLOWED,
+    413: PAYLOAD_TOO_LARGE,
+    415: UNSUPPORTED_MEDIA_TYPE,
+    500: INTERNAL,
+    503: UNAVAILABLE,
+}
+#: Paths that answer in the SOC envelope; all others are the RCA page's (DECISIONS, "Requests and errors").
+_SOC_PREFIXES = ("/api/v1/", "/metrics", "/.well-known/")
+
+
+def error_of(error: web.HTTPException) -> AuroraError:
+    """aiohttp's own refusal (404, 405, 413, ...) as ours."""
+    return AuroraError(_BY_STATUS.get(error.status, INTERNAL if error.status >= 500 else MALFORMED_REQUEST))
+
+
+def error_body(error: AuroraError, request_id: str) -> ErrorEnvelope:
+    """The SOC envelope of a refusal."""
+    return ErrorEnvelope(ErrorBody(error.code.code, error.message, error.detail, utc_now(), request_id))
+
+
+def error_response(request: web.Request, error: AuroraError, *, allow: str | None = None) -> web.Response:
+    """The response that tells a refusal in the form this path and this client use."""
+    request_id = request.get("request_id", "")
+    status = error.code.status
+    content_type = "application/json"
+    body: Any
+    if "application/problem+json" in request.headers.get(hdrs.ACCEPT, ""):
+        content_type = "application/problem+json"
+        body = _problem(request, error, request_id)
+    elif request.path.startswith(_SOC_PREFIXES):
+        body = error_body(error, request_id)
+    else:
+        body = {"error": error.message, "code": error.code.code}
+    response = web.Response(body=encode(body), status=status, content_type=content_type)
+    if status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="aurora"'
+    if error.retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(max(1, round(error.retry_after)))
+    if allow:
+        response.headers[hdrs.ALLOW] = allow
+    return response
+
+
+def _problem(request: web.Request, error: AuroraError, request_id: str) -> dict[str, Any]:
+    return {
+        "type": f"urn:aurora:error:{error.code.code}",
+        "title": error.message,
+        "status": error.code.status,
+        "instance": request.path,
+        "code": error.code.code,
+        "detail": error.message,
+        "errors": error.detail,
+        "request_id": request_id,
+    }
