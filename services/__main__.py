@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import sys
 
@@ -22,15 +21,14 @@ def main(names: list[str]) -> int:
         return 2
     log.configure("+".join(chosen), config.load(config.LogSettings).log_level)
     starts = [(name, importlib.import_module(f"services.{name}.app").start) for name in chosen]
+    problems: list[str] = []
     try:
         uvloop.run(runtime.run(starts))
     except* config.ConfigError as group:
-        for error in group.exceptions:
-            sys.stderr.write(f"{error}\n")
-        return 1
-    except* asyncio.CancelledError:
-        return 0
-    return 0
+        problems = [str(error) for error in group.exceptions]
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

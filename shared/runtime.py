@@ -10,7 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,6 +195,8 @@ class Platform:
         site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024)
         await site.start()
         self.port = runner.addresses[0][1]
+        # Last in, first out: requests in flight end, then the tasks stop, then the stores close.
+        self._stack.push_async_callback(self.stop_tasks)
         self._stack.push_async_callback(runner.cleanup)
         _log.info("serving", host=settings.http_host, port=self.port)
 
@@ -202,9 +204,8 @@ class Platform:
         """Cancels the background tasks and waits for them."""
         for task in self._running:
             task.cancel()
-        for task in self._running:
-            with suppress(asyncio.CancelledError):
-                await task
+        if self._running:
+            await asyncio.wait(self._running)
 
 
 async def _ask(check: Check) -> HealthCheck:
@@ -222,12 +223,10 @@ async def run(services: Iterable[tuple[str, Start]]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with asyncio.TaskGroup() as tasks:
-        async with AsyncExitStack() as stack:
-            for name, start in services:
-                platform = Platform(name, stack, tasks)
-                stack.push_async_callback(platform.stop_tasks)
-                await start(platform)
-                _log.info("started", started=name)
-            await stopping.wait()
-            _log.info("draining")
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        for name, start in services:
+            platform = Platform(name, stack, tasks)
+            await start(platform)
+            _log.info("started", started=name)
+        await stopping.wait()
+        _log.info("draining")
