@@ -1,0 +1,30 @@
+"""What the logs feature hands to detection: a batch of stored events that waits to be evaluated.
+
+A batch is a durable row (siem.batches) beside the events in ClickHouse, so that a crash between storing an event and
+raising its alert loses nothing: whoever starts next finds the row and reads the events again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.siem.event import Event
+
+
+@dataclass(slots=True)
+class StoredEvent:
+    """A parsed event with the id it is stored under."""
+
+    log_id: str
+    ingested_at: datetime
+    source: str
+    event: Event
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events that were written to ClickHouse together, in the order received. `seq` orders batches."""
+
+    seq: int
+    events: list[StoredEvent]
