@@ -88,9 +88,7 @@ class AlertUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class AlertAcknowledge(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """An optional note, kept with the alert's history."""
-
-    note: LongText = ""
+    """Nothing is asked for: who and when come from the request."""
 
 
 class AlertQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):

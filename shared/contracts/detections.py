@@ -84,13 +84,17 @@ class ImportReport(msgspec.Struct):
 
 
 class DetectionMatched(msgspec.Struct):
-    """A rule matched an event. `alert_id` is the alert that counts it."""
+    """A rule matched `count` events of one host in one batch; `alert_id` is the alert that counts them.
+
+    `log_ids` names the first 20 of them; `timestamp` is that of the last.
+    """
 
     rule_id: str
     rule_title: str
     level: Level
-    log_id: str
     alert_id: str
+    count: int
+    log_ids: list[str]
     timestamp: datetime
 
 
@@ -132,4 +136,4 @@ IMPORT_RULES = Endpoint(
     max_body=64 * 1024 * 1024,
 )
 
-DETECTION_MATCHED = Topic("aurora.detections.matched", DetectionMatched, "A rule matched an event")
+DETECTION_MATCHED = Topic("aurora.detections.matched", DetectionMatched, "A rule matched events of a batch")
