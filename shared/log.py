@@ -70,6 +70,6 @@ def configure(service: str, level: str = "info") -> None:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    """A logger that adds `logger=name` to each line."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    """A logger that adds `component=name` to each line."""
+    logger: FilteringBoundLogger = structlog.get_logger(component=name)
     return logger
