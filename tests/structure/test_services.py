@@ -1,0 +1,115 @@
+"""Sibling folders look the same: what a service, a feature and a specialist consist of."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from services.__main__ import SERVICES
+from tests.structure.source_tree import ROOT, Function, listed, name_of, tree_of
+
+#: Services that have a README and nothing else yet.
+PLANNED = ("edr", "soar")
+HEADINGS = ("Purpose", "Owns", "Emits", "Listens", "Calls")
+README_LINES = 60
+
+SERVICE_FILES = {"app.py", "settings.py", "README.md", "migrations"}
+FEATURE_FILES = {"routes.py", "events.py", "rpc.py", "service.py", "store.py", "domain.py"}
+SPECIALIST_FILES = {"agent.py", "knowledge"}
+
+#: What a service or a feature has beside these, and why. An entry that is gone must leave this table.
+DECLARED: dict[str, str] = {
+    "siem/event.py": "the parsed event: made by logs, read by detections",
+    "siem/batch.py": "what logs hands to detections",
+    "siem/logs/parsers": "one file per log format",
+    "siem/detections/engine": "the streaming Sigma engine: pure code",
+    "siem/detections/rules": "the rules Aurora brings along",
+    "agents/toolkit": "typed, recorded tools that every specialist may use",
+    "agents/roster": "one folder per specialist",
+}
+
+SERVICES_FOLDER = ROOT / "services"
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [entry for entry in sorted(folder.iterdir()) if entry.name not in {"__pycache__", "__init__.py"}]
+
+
+def _declared(entry: Path) -> bool:
+    return entry.relative_to(SERVICES_FOLDER).as_posix() in DECLARED
+
+
+def _features(service: str) -> list[Path]:
+    folders = [entry for entry in _entries(SERVICES_FOLDER / service) if entry.is_dir()]
+    return [folder for folder in folders if folder.name not in SERVICE_FILES and not _declared(folder)]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_starts_in_its_composition_root(service: str) -> None:
+    app = SERVICES_FOLDER / service / "app.py"
+    assert app.exists(), f"add services/{service}/app.py with `async def start(platform: Platform) -> None`"
+    starts = [node for node in tree_of(app).body if isinstance(node, Function) and node.name == "start"]
+    assert [type(node) for node in starts] == [ast.AsyncFunctionDef], f"services/{service}/app.py needs one async start"
+    assert [argument.arg for argument in starts[0].args.args] == ["platform"], f"start(platform) in services/{service}"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_declares_its_settings(service: str) -> None:
+    assert (SERVICES_FOLDER / service / "settings.py").exists(), (
+        f"add services/{service}/settings.py with a frozen dataclass; each field says unit, default and why"
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_readme_says_on_one_screen_what_a_service_does(service: str) -> None:
+    readme = SERVICES_FOLDER / service / "README.md"
+    assert readme.exists(), f"add services/{service}/README.md with the headings {', '.join(HEADINGS)}"
+    text = readme.read_text()
+    found = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    missing = [heading for heading in HEADINGS if heading not in found]
+    assert not missing, f"services/{service}/README.md lacks `## {'`, `## '.join(missing)}`"
+    assert len(text.splitlines()) <= README_LINES, f"services/{service}/README.md is longer than one screen"
+
+
+@pytest.mark.parametrize("service", PLANNED)
+def test_a_planned_service_says_that_nothing_runs_yet(service: str) -> None:
+    assert [entry.name for entry in _entries(SERVICES_FOLDER / service)] == ["README.md"], (
+        f"services/{service} has code now: move it from PLANNED to services.__main__.SERVICES"
+    )
+    assert "Nothing runs here yet" in (SERVICES_FOLDER / service / "README.md").read_text()
+
+
+def test_every_folder_is_a_service_that_runs_or_is_planned() -> None:
+    folders = {entry.name for entry in _entries(SERVICES_FOLDER) if entry.is_dir()}
+    assert folders == {*SERVICES, *PLANNED}, "list it in services.__main__.SERVICES"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_holds_features_and_nothing_vague(service: str) -> None:
+    entries = [e for e in _entries(SERVICES_FOLDER / service) if e.name not in SERVICE_FILES and not _declared(e)]
+    stray = [name_of(entry) for entry in entries if not entry.is_dir()]
+    assert not stray, listed(stray, "Move it into the feature that owns it, or declare it above with a reason.")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_features_look_alike(service: str) -> None:
+    entries = [entry for feature in _features(service) for entry in _entries(feature)]
+    stray = [name_of(entry) for entry in entries if entry.name not in FEATURE_FILES and not _declared(entry)]
+    assert not stray, listed(stray, f"A feature has {', '.join(sorted(FEATURE_FILES))}; declare more with a reason.")
+
+
+def test_specialists_look_alike() -> None:
+    roster = SERVICES_FOLDER / "agents" / "roster"
+    specialists = [entry for entry in _entries(roster) if entry.is_dir()]
+    assert specialists, "services/agents/roster holds one folder per specialist"
+    without = [name_of(folder) for folder in specialists if not (folder / "agent.py").exists()]
+    stray = [name_of(e) for folder in specialists for e in _entries(folder) if e.name not in SPECIALIST_FILES]
+    assert not [*without, *stray], listed([*without, *stray], "A specialist has agent.py, and knowledge/ for its data.")
+
+
+def test_every_declared_extra_exists() -> None:
+    gone = [name for name in DECLARED if not (SERVICES_FOLDER / name).exists()]
+    assert not gone, listed(gone, "Take it out of DECLARED.")
