@@ -23,7 +23,7 @@ def routes(alerts: AlertsService) -> list[Route]:
     """Every alert endpoint, bound."""
 
     async def list_alerts(call: Call[AlertQuery, None]) -> Page[Alert]:
-        return await alerts.list(call.query)
+        return await alerts.list_alerts(call.query)
 
     async def create(call: Call[None, AlertCreate]) -> Alert:
         return await alerts.create(call.body)

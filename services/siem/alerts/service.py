@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from services.siem.alerts import store
-from services.siem.alerts.domain import Draft
+from services.siem.draft import Draft
 from shared.clock import utc_now
 from shared.contracts.alerts import (
     ALERT_CREATED,
@@ -89,7 +89,7 @@ class AlertsService:
             raise AuroraError(ALERT_NOT_FOUND)
         return alert
 
-    async def list(self, query: AlertQuery) -> Page[Alert]:
+    async def list_alerts(self, query: AlertQuery) -> Page[Alert]:
         """A page, newest first."""
         rows = await store.page(self._database, query, decode_position(query.cursor))
         shown = rows[: query.limit]

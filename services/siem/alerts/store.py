@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from services.siem.alerts.domain import MAX_EVIDENCE, MAX_OBSERVABLES, Draft, alert_id
+from services.siem.alerts.domain import alert_id
+from services.siem.draft import MAX_EVIDENCE, MAX_OBSERVABLES, Draft
 from shared.contracts.alerts import Alert, AlertQuery
 from shared.postgres import Connection, Database, Record
 

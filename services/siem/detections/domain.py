@@ -1,0 +1,134 @@
+"""What a match becomes: one alert draft for each rule and host of a batch. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from services.siem.batch import StoredEvent
+from services.siem.detections.engine.compiled import CompiledRule
+from services.siem.draft import MAX_EVIDENCE, MAX_OBSERVABLES, Draft
+from shared.contracts.alerts import AlertEvidence
+from shared.contracts.common import Observable, Severity
+from shared.contracts.detections import Level
+
+ALERT_SOURCE = "detection"
+ALERT_TYPE = "sigma"
+SEVERITY: dict[Level, Severity] = {
+    "informational": "info",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "critical": "critical",
+}
+_MESSAGE_LENGTH = 300
+_VALUE_LENGTH = 1024
+#: ECS field -> the kind of entity it names. The first event of an alert fills them.
+_ENTITIES = {
+    "host.name": "host",
+    "user.name": "user",
+    "source.ip": "source_ip",
+    "destination.ip": "destination_ip",
+    "process.name": "process",
+    "process.pid": "process_pid",
+    "process.entity_id": "process_entity_id",
+    "file.path": "file",
+}
+#: ECS field -> the type of observable it holds.
+_OBSERVABLES = {
+    "source.ip": "ip",
+    "destination.ip": "ip",
+    "dns.question.name": "domain",
+    "destination.domain": "domain",
+    "url.full": "url",
+    "process.hash.sha256": "hash",
+    "process.hash.md5": "hash",
+    "file.hash.sha256": "hash",
+}
+
+
+def host_of(stored: StoredEvent) -> str:
+    """The host an event speaks of; empty when it doesn't say."""
+    return _first(stored.event.ecs.get("host.name"))
+
+
+def drafts(matches: Iterable[tuple[CompiledRule, StoredEvent]]) -> list[tuple[CompiledRule, Draft]]:
+    """One draft for each (rule, host), in the order of the first match."""
+    grouped: dict[tuple[str, str], tuple[CompiledRule, Draft]] = {}
+    for rule, stored in matches:
+        key = (rule.id, host_of(stored))
+        if key in grouped:
+            _count(grouped[key][1], stored)
+        else:
+            grouped[key] = (rule, _draft(rule, stored, key[1]))
+    return list(grouped.values())
+
+
+def _draft(rule: CompiledRule, stored: StoredEvent, host: str) -> Draft:
+    ecs = stored.event.ecs
+    return Draft(
+        title=rule.title,
+        description=rule.description,
+        severity=SEVERITY[rule.level],
+        source=ALERT_SOURCE,
+        type=ALERT_TYPE,
+        source_ref=f"{rule.id}:{host}"[:512],
+        rule_id=rule.id,
+        first_seen=stored.event.timestamp,
+        last_seen=stored.event.timestamp,
+        mitre_techniques=list(rule.mitre_techniques),
+        observables=_observables(ecs),
+        entities={kind: value for field, kind in _ENTITIES.items() if (value := _first(ecs.get(field)))},
+        evidence=[_evidence(rule.id, stored)],
+    )
+
+
+def _count(draft: Draft, stored: StoredEvent) -> None:
+    draft.count += 1
+    draft.first_seen = min(draft.first_seen, stored.event.timestamp)
+    draft.last_seen = max(draft.last_seen, stored.event.timestamp)
+    if len(draft.evidence) < MAX_EVIDENCE and draft.rule_id is not None:
+        draft.evidence.append(_evidence(draft.rule_id, stored))
+    if len(draft.observables) < MAX_OBSERVABLES:
+        draft.observables += [item for item in _observables(stored.event.ecs) if item not in draft.observables]
+
+
+def _evidence(rule_id: str, stored: StoredEvent) -> AlertEvidence:
+    message = _clean(stored.event.message)[:_MESSAGE_LENGTH]
+    return AlertEvidence(log_id=stored.log_id, rule_id=rule_id, timestamp=stored.event.timestamp, message=message)
+
+
+def _observables(ecs: dict[str, Any]) -> list[Observable]:
+    found = []
+    for field, kind in _OBSERVABLES.items():
+        value = _first(ecs.get(field))
+        if value and _CHECKS.get(kind, _anything)(value):
+            found.append(Observable(kind, value))
+    return found
+
+
+def _first(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        value = value[0] if value else None
+    return "" if value is None else _clean(str(value))[:_VALUE_LENGTH]
+
+
+def _clean(text: str) -> str:
+    # PostgreSQL's text holds no U+0000, and it means nothing in a name.
+    return text.replace("\x00", "\ufffd")
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _anything(_value: str) -> bool:
+    return True
+
+
+_CHECKS: dict[str, Callable[[str], bool]] = {"ip": _is_address}

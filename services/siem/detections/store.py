@@ -1,0 +1,155 @@
+"""The SQL of detection rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, encode
+from shared.contracts.detections import DetectionRule, LogSource, RuleQuery
+from shared.postgres import Connection, Database, Record
+
+Origin = Literal["builtin", "api", "import"]
+_LOCK = 0x52554C45  # "RULE"
+_COLUMNS = """id, title, description, level, status, product, category, service, tags, mitre_techniques, author, origin,
+              problem, sigma, compiled, compiler_version, created_at, updated_at"""
+_VALUES = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A Sigma document and what it compiled to."""
+
+    sigma: str
+    rule: CompiledRule
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A rule as the engine needs it. `compiled` is stale when `compiler_version` isn't the engine's own."""
+
+    id: str
+    revision: int
+    enabled: bool
+    sigma: str
+    compiled: bytes
+    compiler_version: int
+
+
+def _rule(row: Record) -> DetectionRule:
+    return DetectionRule(
+        id=row["id"],
+        title=row["title"],
+        description=row["description"],
+        level=row["level"],
+        status=row["status"],
+        enabled=row["enabled"],
+        logsource=LogSource(row["product"], row["category"], row["service"]),
+        tags=row["tags"],
+        mitre_techniques=row["mitre_techniques"],
+        author=row["author"],
+        origin=row["origin"],
+        problem=row["problem"],
+        sigma=row["sigma"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _parameters(document: Document, origin: Origin, now: datetime) -> tuple[Any, ...]:
+    rule = document.rule
+    return (
+        rule.id,
+        rule.title,
+        rule.description,
+        rule.level,
+        rule.status,
+        rule.product,
+        rule.category,
+        rule.service,
+        rule.tags,
+        rule.mitre_techniques,
+        rule.author,
+        origin,
+        rule.problem,
+        document.sigma,
+        encode(rule),
+        COMPILER_VERSION,
+        now,
+    )
+
+
+async def lock(connection: Connection) -> None:
+    """Makes writers of rules take turns, so that revisions become visible in their order."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1, hashtext(current_schema()))", _LOCK)
+
+
+async def insert(connection: Connection, document: Document, origin: Origin, now: datetime) -> DetectionRule:
+    """Stores a new rule. Raises UniqueViolation when its id is taken. Call `lock` first."""
+    row = await connection.fetchrow(
+        f"INSERT INTO rules ({_COLUMNS}) VALUES ({_VALUES}) RETURNING *",  # noqa: S608 - constants of this file only
+        *_parameters(document, origin, now),
+    )
+    return _rule(row)
+
+
+async def upsert(connection: Connection, documents: Iterable[Document], origin: Origin, now: datetime) -> None:
+    """Stores rules, over those of the same id. Call `lock` first."""
+    await connection.executemany(
+        f"""INSERT INTO rules ({_COLUMNS}) VALUES ({_VALUES})
+            ON CONFLICT (id) DO UPDATE SET
+              title = excluded.title, description = excluded.description, level = excluded.level,
+              status = excluded.status, product = excluded.product, category = excluded.category,
+              service = excluded.service, tags = excluded.tags, mitre_techniques = excluded.mitre_techniques,
+              author = excluded.author, origin = excluded.origin, problem = excluded.problem, sigma = excluded.sigma,
+              compiled = excluded.compiled, compiler_version = excluded.compiler_version,
+              updated_at = excluded.updated_at, revision = nextval('rule_revisions')""",  # noqa: S608
+        [_parameters(document, origin, now) for document in documents],
+    )
+
+
+async def known(connection: Connection | Database, identifiers: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """id -> (sigma text, compiler version) of those that are stored."""
+    rows = await connection.fetch("SELECT id, sigma, compiler_version FROM rules WHERE id = ANY($1)", list(identifiers))
+    return {row["id"]: (row["sigma"], row["compiler_version"]) for row in rows}
+
+
+async def find(database: Database, identifier: str) -> DetectionRule | None:
+    """One rule by its Sigma id."""
+    row = await database.fetchrow("SELECT * FROM rules WHERE id = $1", identifier)
+    return None if row is None else _rule(row)
+
+
+async def page(database: Database, query: RuleQuery, before: int | None) -> list[tuple[int, DetectionRule]]:
+    """Up to `limit` + 1 rules, newest first, each with its position."""
+    rows = await database.fetch(
+        """SELECT * FROM rules
+           WHERE ($1::bigint IS NULL OR position < $1)
+             AND ($2::text IS NULL OR level = $2)
+             AND ($3::boolean IS NULL OR enabled = $3)
+             AND ($4::text IS NULL OR strpos(lower(title), lower($4)) > 0)
+           ORDER BY position DESC LIMIT $5""",
+        before,
+        query.level,
+        query.enabled,
+        query.q,
+        query.limit + 1,
+    )
+    return [(row["position"], _rule(row)) for row in rows]
+
+
+async def changed_since(database: Database, revision: int) -> list[Changed]:
+    """What changed after `revision`, in order."""
+    rows = await database.fetch(
+        """SELECT id, revision, enabled, sigma, compiled, compiler_version FROM rules
+           WHERE revision > $1 ORDER BY revision""",
+        revision,
+    )
+    return [Changed(**dict(row.items())) for row in rows]
+
+
+async def count(database: Database) -> int:
+    """How many rules there are."""
+    return int(await database.fetchval("SELECT count(*) FROM rules"))
