@@ -1,0 +1,132 @@
+"""The engine: which rules match an event.
+
+Owns logsource routing and the buckets that are rebuilt when a rule comes or goes. Refuses to know YAML, storage and
+time; it keeps nothing of an event but bounded caches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from services.siem.detections.engine.compiled import CompiledRule, Node
+from services.siem.detections.engine.facts import Facts
+from services.siem.detections.engine.index import Index
+from services.siem.detections.engine.leaves import Matcher
+from services.siem.detections.engine.literals import Trigger, best_group, literals
+from services.siem.detections.engine.matcher import Matchers
+from services.siem.event import Event, View
+
+LogSource = tuple[str | None, str | None, str | None]
+"""Product, category and service, None where a rule leaves one open."""
+
+
+class Bucket:
+    """The rules of exactly one logsource. Built on the first event after a change, so adding a rule is cheap."""
+
+    def __init__(self, matchers: Matchers, indexed: bool) -> None:
+        self.rules: dict[str, Node] = {}
+        self._matchers = matchers
+        self._indexed = indexed
+        self._built: list[tuple[str, Matcher]] | None = None
+        self._index: Index | None = None
+
+    def set(self, rule_id: str, condition: Node | None) -> None:
+        """Add or replace a rule; None removes it."""
+        if condition is None:
+            self.rules.pop(rule_id, None)
+        else:
+            self.rules[rule_id] = condition
+        self._built = self._index = None
+
+    def matches(self, facts: Facts) -> Iterator[str]:
+        """The ids of the rules that match."""
+        if self._built is None:
+            self._built = [(rule_id, self._matchers.matcher(node)) for rule_id, node in self.rules.items()]
+            self._index = build_index(list(self.rules.values())) if self._indexed else None
+        if self._index is None:
+            yield from (rule_id for rule_id, matcher in self._built if matcher(facts))
+            return
+        for number in self._index.candidates(facts):
+            rule_id, matcher = self._built[number]
+            if matcher(facts):
+                yield rule_id
+
+
+def build_index(conditions: list[Node]) -> Index:
+    """The index over conditions, each known by its place in the list."""
+    shared = Counter[Trigger]()
+    for condition in conditions:
+        shared.update(set(literals(condition)))
+    triggers: list[tuple[Trigger, int]] = []
+    always: list[int] = []
+    for number, condition in enumerate(conditions):
+        group = best_group(condition, shared)
+        if group is None:
+            always.append(number)
+        else:
+            triggers.extend((trigger, number) for trigger in group)
+    return Index(triggers, always)
+
+
+class Engine:
+    """Evaluates events against a changing set of rules.
+
+    `index=False` tries every rule routed to a view: the same answers, slower; it is what the index is tested against.
+    Not safe for concurrent use from several threads.
+    """
+
+    def __init__(self, rules: Iterable[CompiledRule] = (), *, index: bool = True) -> None:
+        self._indexed = index
+        self._matchers = Matchers()
+        self._buckets: dict[LogSource, Bucket] = {}
+        self._places: dict[str, LogSource] = {}
+        for rule in rules:
+            self.add(rule)
+
+    def __len__(self) -> int:
+        """How many rules are served."""
+        return len(self._places)
+
+    def add(self, rule: CompiledRule) -> None:
+        """Serve a rule, in place of one with the same id. One with a problem is not served."""
+        self.remove(rule.id)
+        if rule.condition is None:
+            return
+        place = (rule.product, rule.category, rule.service)
+        bucket = self._buckets.get(place)
+        if bucket is None:
+            bucket = self._buckets[place] = Bucket(self._matchers, self._indexed)
+        bucket.set(rule.id, rule.condition)
+        self._places[rule.id] = place
+
+    def remove(self, rule_id: str) -> None:
+        """Stop serving a rule; an unknown id is no error."""
+        place = self._places.pop(rule_id, None)
+        if place is None:
+            return
+        bucket = self._buckets[place]
+        bucket.set(rule_id, None)
+        if not bucket.rules:
+            del self._buckets[place]
+
+    def evaluate(self, event: Event) -> list[str]:
+        """The ids of the rules that match any view of the event, sorted, each once. Never raises."""
+        matched: set[str] = set()
+        for view in event.views:
+            buckets = list(self._routed(view))
+            if buckets:
+                facts = Facts(view.fields, event.message)
+                for bucket in buckets:
+                    matched.update(bucket.matches(facts))
+        return sorted(matched)
+
+    def _routed(self, view: View) -> Iterator[Bucket]:
+        products = {None, view.product and view.product.lower()}
+        categories = {None, view.category and view.category.lower()}
+        services = {None, *(service.lower() for service in view.services)}
+        for place in product(products, categories, services):
+            bucket = self._buckets.get(place)
+            if bucket is not None:
+                yield bucket

@@ -1,0 +1,91 @@
+"""The literal index: from the texts of a view to the few rules worth evaluating.
+
+Owns the automata, one for each field of a bucket. Refuses to know conditions: it is handed triggers and rule numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import ahocorasick_rs
+
+from services.siem.detections.engine.facts import Facts
+from services.siem.detections.engine.literals import Trigger
+
+# Values repeat (images, users, channels), so what a value fires is remembered: this many for each field, and only
+# short ones, which bounds the memory whatever the events hold.
+REMEMBERED_VALUES = 2048
+REMEMBERED_CHARACTERS = 512
+
+
+class FieldIndex:
+    """What the values of one field fire. `present` are the rules that only need the field to be there."""
+
+    def __init__(self, triggers: Iterable[tuple[Trigger, int]]) -> None:
+        self._exact: dict[str, list[int]] = {}
+        found: dict[str, list[tuple[str, int]]] = {}
+        present: set[int] = set()
+        for trigger, rule in triggers:
+            if trigger.how == "present":
+                present.add(rule)
+            elif trigger.how == "equals":
+                self._exact.setdefault(trigger.text, []).append(rule)
+            else:
+                found.setdefault(trigger.text, []).append((trigger.how, rule))
+        self.present = frozenset(present)
+        self._rules = list(found.values())
+        self._automaton = ahocorasick_rs.AhoCorasick(list(found)) if found else None
+        self._remembered: dict[str, frozenset[int]] = {}
+
+    def fired(self, text: str) -> frozenset[int]:
+        """The rules one of whose triggers occurs in a folded text."""
+        known = self._remembered.get(text)
+        if known is None:
+            known = self._find(text)
+            if len(text) <= REMEMBERED_CHARACTERS:
+                if len(self._remembered) >= REMEMBERED_VALUES:
+                    self._remembered.clear()
+                self._remembered[text] = known
+        return known
+
+    def _find(self, text: str) -> frozenset[int]:
+        rules = set(self._exact.get(text, ()))
+        if self._automaton is not None and text:
+            end = len(text)
+            # Each literal at each of its ends once: a text of a million equal characters must not fire a million times.
+            places = {
+                (number, start == 0, stop == end)
+                for number, start, stop in self._automaton.find_matches_as_indexes(text, overlapping=True)
+            }
+            for number, at_start, at_end in places:
+                for how, rule in self._rules[number]:
+                    if how == "contains" or (at_start if how == "startswith" else at_end):
+                        rules.add(rule)
+        return frozenset(rules)
+
+
+class Index:
+    """All fields of one bucket."""
+
+    def __init__(self, triggers: Iterable[tuple[Trigger, int]], always: Iterable[int]) -> None:
+        by_field: dict[str | None, list[tuple[Trigger, int]]] = {}
+        for trigger, rule in triggers:
+            by_field.setdefault(trigger.field, []).append((trigger, rule))
+        keywords = by_field.pop(None, None)
+        self._always = frozenset(always)
+        self._keywords = FieldIndex(keywords) if keywords else None
+        self._fields = {str(field): FieldIndex(pairs) for field, pairs in by_field.items()}
+
+    def candidates(self, facts: Facts) -> set[int]:
+        """The rules that may match; every rule that does match is among them."""
+        rules = set(self._always)
+        for field in self._fields.keys() & facts.fields.keys():
+            index = self._fields[field]
+            rules |= index.present
+            for text in facts.folded[field]:
+                rules |= index.fired(text)
+        if self._keywords is not None:
+            rules |= self._keywords.present
+            for text in facts.folded[None]:
+                rules |= self._keywords.fired(text)
+        return rules

@@ -1,0 +1,162 @@
+"""Leaf nodes -> closures: one test of one field.
+
+Owns how a value is compared. Refuses to know boolean structure, rules and the index.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from ipaddress import ip_network
+from typing import Any
+
+import re2
+
+from services.siem.detections.engine.compiled import Cidr, Compare, Exists, FieldRef, Glob, Null, Regex, Text
+from services.siem.detections.engine.facts import Facts, address, number, time_part
+from services.siem.detections.engine.glob import glob_test
+from services.siem.detections.engine.values import regex_options
+
+Matcher = Callable[[Facts], bool]
+TextsTest = Callable[[tuple[str, ...]], bool]
+
+# A field reference compares each value with each; more of them than this are not looked at.
+MAX_REFERENCED = 64
+
+
+def leaf(node: Any) -> Matcher:
+    """The matcher of a node without inner nodes."""
+    return _LEAVES[type(node)](node)
+
+
+def _text(node: Text) -> Matcher:
+    test, field = _TEXT_TESTS[node.how](node.values), node.field
+    if node.cased:
+        return lambda facts: test(facts.cased[field])
+    return lambda facts: test(facts.folded[field])
+
+
+def _equals(values: tuple[str, ...]) -> TextsTest:
+    wanted = frozenset(values)
+    return lambda texts: not wanted.isdisjoint(texts)
+
+
+def _contains(values: tuple[str, ...]) -> TextsTest:
+    # Plain loops here and below: a generator would cost more than the comparisons it wraps.
+    def test(texts: tuple[str, ...]) -> bool:
+        for text in texts:
+            for value in values:
+                if value in text:
+                    return True
+        return False
+
+    return test
+
+
+def _startswith(values: tuple[str, ...]) -> TextsTest:
+    def test(texts: tuple[str, ...]) -> bool:
+        for text in texts:  # noqa: SIM110 -- as above
+            if text.startswith(values):
+                return True
+        return False
+
+    return test
+
+
+def _endswith(values: tuple[str, ...]) -> TextsTest:
+    def test(texts: tuple[str, ...]) -> bool:
+        for text in texts:  # noqa: SIM110 -- as above
+            if text.endswith(values):
+                return True
+        return False
+
+    return test
+
+
+_TEXT_TESTS: dict[str, Callable[[tuple[str, ...]], TextsTest]] = {
+    "equals": _equals,
+    "contains": _contains,
+    "startswith": _startswith,
+    "endswith": _endswith,
+}
+
+
+def _glob(node: Glob) -> Matcher:
+    test, field = glob_test(node.segments), node.field
+    if node.cased:
+        return lambda facts: any(test(text) for text in facts.cased[field])
+    return lambda facts: any(test(text) for text in facts.folded[field])
+
+
+def _regex(node: Regex) -> Matcher:
+    search, field = re2.compile(node.pattern, regex_options()).search, node.field
+    return lambda facts: any(search(text) is not None for text in facts.bytes_of(field))
+
+
+def _cidr(node: Cidr) -> Matcher:
+    networks = [ip_network(text) for text in node.networks]
+    field = node.field
+
+    def test(facts: Facts) -> bool:
+        for text in facts.folded[field]:
+            found = address(text)
+            # A network of the other IP version contains no address of this one.
+            if found is not None and any(found in network for network in networks):
+                return True
+        return False
+
+    return test
+
+
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+}
+
+
+def _compare(node: Compare) -> Matcher:
+    compares, field, bound, part = _COMPARISONS[node.operator], node.field, node.number, node.part
+
+    def test(facts: Facts) -> bool:
+        for text in facts.folded[field]:
+            value = time_part(text, part) if part else number(text)
+            if value is not None and compares(value, bound):
+                return True
+        return False
+
+    return test
+
+
+def _null(node: Null) -> Matcher:
+    field = node.field
+    return lambda facts: facts.is_null(field)
+
+
+def _exists(node: Exists) -> Matcher:
+    field = node.field
+    return lambda facts: field in facts.fields
+
+
+def _fieldref(node: FieldRef) -> Matcher:
+    field, other, test = node.field, node.other, _TEXT_TESTS[node.how]
+
+    def refers(facts: Facts) -> bool:
+        values = facts.folded[other][:MAX_REFERENCED]
+        return bool(values) and test(values)(facts.folded[field][:MAX_REFERENCED])
+
+    return refers
+
+
+_LEAVES: dict[type, Callable[[Any], Matcher]] = {
+    Text: _text,
+    Glob: _glob,
+    Regex: _regex,
+    Cidr: _cidr,
+    Compare: _compare,
+    Null: _null,
+    Exists: _exists,
+    FieldRef: _fieldref,
+}

@@ -1,0 +1,105 @@
+"""What must be there for a node to be true: the triggers the index is built from.
+
+Owns the reasoning "this rule can't match unless one of these occurs". Refuses to know automata and events. A trigger
+may fire too often, never too seldom: the matcher decides, the trigger only spares it work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from services.siem.detections.engine.compiled import (
+    AllOf,
+    AnyOf,
+    Cidr,
+    Compare,
+    Exists,
+    FieldRef,
+    Glob,
+    Node,
+    Regex,
+    Text,
+)
+
+
+class Trigger(NamedTuple):
+    """One condition the index can see: `text` occurs in `field` in the manner of `how`.
+
+    `how` is that of compiled.Text, or "present": the field is there at all (`text` is then empty).
+    """
+
+    field: str | None
+    how: str
+    text: str
+
+
+Group = tuple[Trigger, ...]
+"""Triggers of which at least one fires whenever the node is true."""
+
+# Weights are guesses at how often a trigger fires. A field that is merely present says almost nothing; each further
+# character of a literal makes it rarer, up to a length where nothing is gained; anchored literals are rarer still.
+_PRESENT_WEIGHT = 64.0
+_USEFUL_CHARACTERS = 16
+_ANCHORED_BONUS = {"equals": 4, "startswith": 2, "endswith": 2, "contains": 0}
+
+
+def literals(node: Node) -> Iterator[Trigger]:
+    """Every trigger the node could be indexed by; their counts over a bucket tell the common from the rare."""
+    match node:
+        case AllOf() | AnyOf():
+            for item in node.items:
+                yield from literals(item)
+        case _:
+            yield from _leaf_group(node) or ()
+
+
+def best_group(node: Node, shared: Counter[Trigger]) -> Group | None:
+    """The group that is likely to fire most seldom, or None if the node may be true of any event at all."""
+    match node:
+        case AllOf():
+            found = [group for item in node.items if (group := best_group(item, shared)) is not None]
+            return min(found, key=lambda group: weight(group, shared), default=None)
+        case AnyOf():
+            return _union(best_group(item, shared) for item in node.items)
+    return _leaf_group(node)
+
+
+def weight(group: Group, shared: Counter[Trigger]) -> float:
+    """How often the group is expected to fire, in no unit."""
+    return sum(_trigger_weight(trigger) * max(1, shared[trigger]) for trigger in group)
+
+
+def _trigger_weight(trigger: Trigger) -> float:
+    if trigger.how == "present":
+        return _PRESENT_WEIGHT
+    length = min(len(trigger.text) + _ANCHORED_BONUS[trigger.how], _USEFUL_CHARACTERS)
+    return float(2.0 ** (-length / 2))
+
+
+def _union(found: Iterable[Group | None]) -> Group | None:
+    union: dict[Trigger, None] = {}
+    for group in found:
+        if group is None:
+            return None
+        union.update(dict.fromkeys(group))
+    return tuple(union)
+
+
+def _leaf_group(node: Node) -> Group | None:
+    match node:
+        case Text():
+            # Folding is done character by character, so a cased literal's fold is in the folded text too.
+            return tuple(_text_trigger(node.field, node.how, value.casefold()) for value in node.values)
+        case Glob():
+            pieces = [piece.casefold() for segment in node.segments for piece in segment]
+            return (_text_trigger(node.field, "contains", max(pieces, key=len)),)
+        case Regex() | Cidr() | Compare() | Exists() | FieldRef():
+            return (Trigger(node.field, "present", ""),)
+    return None  # Null and Not may be true of an event that has nothing of the rule in it
+
+
+def _text_trigger(field: str | None, how: str, text: str) -> Trigger:
+    # An empty literal is in any text, so only the presence of the field remains.
+    return Trigger(field, how, text) if text or how == "equals" else Trigger(field, "present", "")

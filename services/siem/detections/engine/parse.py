@@ -1,0 +1,196 @@
+"""From YAML text to pySigma's rule object, or to AURORA-4222 with the place of every mistake.
+
+Owns the call into pySigma's parser and the bounds that keep one rule from costing more than its share. Refuses to
+know how conditions are evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sigma import exceptions
+from sigma.correlations import SigmaCorrelationRule
+from sigma.exceptions import SigmaError
+from sigma.filters import SigmaFilter
+from sigma.modifiers import SigmaWideModifier, modifier_mapping
+from sigma.rule import SigmaRule
+from sigma.rule.base import SigmaRuleBase, check_alias_expansion
+from sigma.rule.detection import SigmaDetectionItem, SigmaDetections
+
+from services.siem.detections.engine.document import MALFORMED, invalid, line_of, load_document, problem
+from shared.errors import SIGMA_INVALID, AuroraError
+
+# The specification (modifiers appendix 2.1) has both names, pySigma only `wide`.
+modifier_mapping.setdefault("utf16le", SigmaWideModifier)
+
+CORRELATION = "a correlation rule joins several events; only single-event rules are served"
+FILTER = "a Sigma filter changes other rules and detects nothing itself"
+
+# pySigma expands values (five dashes to the power of three for one windash value) and repeats a detection wherever
+# the condition names it, so the product is bounded before it is asked to. SigmaHQ's largest rule has 4,300 values.
+MAX_VALUES = 20_000
+MAX_WINDASH_VALUES = 1_000
+MAX_REFERENCED_VALUES = 200_000
+MAX_CONDITION_CHARACTERS = 4096
+# A selector becomes a backtracking regular expression within pySigma: `1 of *a*a*a*a` must not explode.
+MAX_SELECTOR_WILDCARDS = 3
+
+_PATHS: dict[type[SigmaError], str] = {
+    exceptions.SigmaTitleError: "title",
+    exceptions.SigmaIdentifierError: "id",
+    exceptions.SigmaNameError: "name",
+    exceptions.SigmaLevelError: "level",
+    exceptions.SigmaStatusError: "status",
+    exceptions.SigmaTagError: "tags",
+    exceptions.SigmaDateError: "date",
+    exceptions.SigmaModifiedError: "modified",
+    exceptions.SigmaLogsourceError: "logsource",
+    exceptions.SigmaDetectionError: "detection",
+    exceptions.SigmaConditionError: "detection.condition",
+    exceptions.SigmaAuthorError: "author",
+    exceptions.SigmaDescriptionError: "description",
+    exceptions.SigmaReferencesError: "references",
+    exceptions.SigmaRelatedError: "related",
+    exceptions.SigmaFieldsError: "fields",
+    exceptions.SigmaFalsePositivesError: "falsepositives",
+    exceptions.SigmaLicenseError: "license",
+    exceptions.SigmaScopeError: "scope",
+    exceptions.SigmaTaxonomyError: "taxonomy",
+    exceptions.SigmaCorrelationRuleError: "correlation",
+    exceptions.SigmaFilterError: "filter",
+}
+
+
+def parse_rule(yaml_text: str) -> tuple[SigmaRuleBase, str | None]:
+    """pySigma's rule and, for kinds of document this engine doesn't serve, the reason why.
+
+    Raises AURORA-4222 with `[{"message", "line", "path"}]`, one entry for each mistake found.
+    """
+    document = load_document(yaml_text)
+    _check_document(document)
+    if "correlation" in document:
+        return _checked(yaml_text, document, SigmaCorrelationRule.from_dict), CORRELATION
+    if "filter" in document:
+        return _checked(yaml_text, document, SigmaFilter.from_dict), FILTER
+    _check_size(yaml_text, document.get("detection"))
+    return _checked(yaml_text, document, SigmaRule.from_dict), None
+
+
+def _check_document(document: dict[str, Any]) -> None:
+    try:
+        check_alias_expansion(document)
+    except SigmaError as error:
+        raise invalid(_message(error)) from error
+    if "action" in document:
+        raise invalid("rule collections (`action`) are not part of Sigma 2; write each rule out", path="action")
+
+
+def _checked(yaml_text: str, document: dict[str, Any], build: Callable[..., SigmaRuleBase]) -> SigmaRuleBase:
+    try:
+        rule = build(document, collect_errors=True)
+        errors = rule.errors
+    except SigmaError as error:
+        raise AuroraError(SIGMA_INVALID, [_placed(yaml_text, document, error)]) from error
+    except MALFORMED as error:
+        raise _misplaced(yaml_text, document) from error
+    if errors:
+        raise AuroraError(SIGMA_INVALID, [_placed(yaml_text, document, error) for error in errors])
+    return rule
+
+
+def _placed(yaml_text: str, document: dict[str, Any], error: SigmaError) -> dict[str, Any]:
+    for path, found in _item_errors(document.get("detection")):
+        if type(found) is type(error) and found.args == error.args:
+            return problem(_message(error), line=line_of(yaml_text, path), path=".".join(path))
+    name = next((name for kind, name in _PATHS.items() if isinstance(error, kind)), "detection")
+    return problem(_message(error), line=line_of(yaml_text, tuple(name.split("."))), path=name)
+
+
+def _misplaced(yaml_text: str, document: dict[str, Any]) -> AuroraError:
+    """The refusal of a document whose parts have types pySigma didn't expect."""
+    for path, _ in _item_errors(document.get("detection")):
+        return invalid("not a form Sigma knows", line=line_of(yaml_text, path), path=".".join(path))
+    for name in ("id", "title", "logsource", "detection", "correlation", "filter"):
+        if name in document:
+            return invalid(
+                "a part of the rule isn't in a form Sigma knows", line=line_of(yaml_text, (name,)), path=name
+            )
+    return invalid("not in a form Sigma knows", line=1)
+
+
+def _item_errors(detection: object) -> Iterator[tuple[tuple[str, ...], Exception]]:
+    """Each `field|modifier: value` of the detection that pySigma refuses, with its path."""
+    for path, key, value in _items(detection, ("detection",)):
+        try:
+            SigmaDetectionItem.from_mapping(key, value)
+        except (SigmaError, *MALFORMED) as error:
+            yield path, error
+
+
+def _items(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            here = (*path, str(key))
+            nested = isinstance(inner, dict) or (isinstance(inner, list) and any(isinstance(i, dict) for i in inner))
+            if nested or here == ("detection", "condition") or len(here) == 2:
+                yield from _items(inner, here)
+            else:
+                yield here, key, inner
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _items(inner, (*path, str(index)))
+
+
+def _check_size(yaml_text: str, detection: object) -> None:
+    values = windash = 0
+    for path, key, value in _items(detection, ("detection",)):
+        count = len(value) if isinstance(value, list) else 1
+        values += count
+        windash += count if "|windash" in str(key) else 0
+        if values > MAX_VALUES or windash > MAX_WINDASH_VALUES:
+            raise invalid("too many values in one rule", line=line_of(yaml_text, path), path=".".join(path))
+    if isinstance(detection, dict):
+        _check_condition(yaml_text, detection.get("condition"), values)
+
+
+def _check_condition(yaml_text: str, condition: object, values: int) -> None:
+    conditions = condition if isinstance(condition, list) else [condition]
+    text = " ".join(item for item in conditions if isinstance(item, str))
+    words = text.split()
+    reason = None
+    if any(not isinstance(item, str) for item in conditions if item is not None):
+        reason = "a condition is a text"
+    elif len(text) > MAX_CONDITION_CHARACTERS or len(words) * values > MAX_REFERENCED_VALUES:
+        reason = "the condition is too long"
+    elif any(word.count("*") > MAX_SELECTOR_WILDCARDS for word in words):
+        reason = f"a selector may have at most {MAX_SELECTOR_WILDCARDS} wildcards"
+    if reason is not None:
+        path = ("detection", "condition")
+        raise invalid(reason, line=line_of(yaml_text, path), path=".".join(path))
+
+
+def condition_error(yaml_text: str, message: str) -> AuroraError:
+    """AURORA-4222 at the rule's condition."""
+    return invalid(message, line=line_of(yaml_text, ("detection", "condition")), path="detection.condition")
+
+
+def parse_conditions(yaml_text: str, detections: SigmaDetections) -> list[Any]:
+    """pySigma's condition trees, one for each condition of the rule; AURORA-4222 where one can't be read."""
+    trees = []
+    for condition in detections.parsed_condition:
+        try:
+            tree = condition.parsed
+        except SigmaError as error:
+            raise condition_error(yaml_text, _message(error)) from error
+        except MALFORMED as error:
+            raise condition_error(yaml_text, "the condition can't be read") from error
+        if tree is None:
+            raise condition_error(yaml_text, "the condition selects nothing")
+        trees.append(tree)
+    return trees
+
+
+def _message(error: SigmaError) -> str:
+    """What pySigma says of the rule, without the source it would append."""
+    return str(error.args[0]) if error.args else "not valid Sigma"
