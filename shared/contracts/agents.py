@@ -31,7 +31,7 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     handoff_id: Annotated[str, Meta(min_length=1, max_length=128)]
     from_: str
     to: str
-    deadline: datetime
+    deadline: Annotated[datetime, Meta(tz=True)]
     hops: Annotated[int, Meta(ge=0, le=16)] = 0
     budget: Budget = Budget()
     capabilities: list[str] = []

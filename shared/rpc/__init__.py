@@ -1,0 +1,30 @@
+"""JSON-RPC 2.0 over WebSocket, as agents speak it (SOC page, "A2A protocol"): `Peer.call` on one side, `serve` on the
+other.
+
+    server = await serve([bind(ANALYZE_THREAT, analyst.analyze)], host=..., port=..., authenticate=verifier.verify)
+
+    async with Peer(url, token) as agent:
+        assessment = await agent.call(ANALYZE_THREAT, params, handoff=handoff, timeout=60)
+
+The parts: `wire` (messages and errors as JSON), `methods` (from a message to a running handler), `ledger` (a handoff
+runs once), `handshake` (who gets in), `server`, `peer`, and `transport`, the one file that knows the WebSocket library.
+"""
+
+from shared.rpc.handshake import HttpAnswer
+from shared.rpc.limits import PeerLimits, RpcLimits
+from shared.rpc.methods import Binding, CallContext, Handler, bind
+from shared.rpc.peer import Peer
+from shared.rpc.server import Server, serve
+
+__all__ = [
+    "Binding",
+    "CallContext",
+    "Handler",
+    "HttpAnswer",
+    "Peer",
+    "PeerLimits",
+    "RpcLimits",
+    "Server",
+    "bind",
+    "serve",
+]

@@ -1,0 +1,111 @@
+"""A handoff runs once (DECISIONS, "Agents"): the running ones by key, and the last replies for whoever asks again.
+
+A second request with the key of a running one waits for the same task; after it, the kept reply is the answer. Knows no
+socket and no JSON: a reply is bytes, a key is anything hashable. All in memory, so it lasts as long as the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import CONFLICT, RATE_LIMITED, AuroraError
+from shared.rpc.limits import RpcLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An encoded reply. `keep` is false for a refusal that a retry may turn into a result."""
+
+    body: bytes
+    keep: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One handoff: `digest` of what was asked, the task that answers, and how many requests wait for it."""
+
+    digest: bytes
+    task: asyncio.Task[Reply]
+    waiters: int = 0
+
+
+class Ledger:
+    """Running and lately finished handoffs of one server."""
+
+    def __init__(self, limits: RpcLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._running: dict[Hashable, Entry] = {}
+        self._kept: OrderedDict[Hashable, tuple[float, Entry, int]] = OrderedDict()
+        self._bytes = 0
+
+    def enter(self, key: Hashable, digest: bytes, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry:
+        """The entry of `key`; `work` is started only when there is none. Raises AURORA-4090 when the key stands for
+        another request, AURORA-4290 when too many run."""
+        self._forget_old()
+        entry = self._running.get(key)
+        if entry is None and key in self._kept:
+            entry = self._kept[key][1]
+        if entry is not None:
+            if entry.digest != digest:
+                raise AuroraError(CONFLICT, {"reason": "this handoff and request id stand for another request"})
+            return entry
+        if len(self._running) >= self._limits.max_handoffs:
+            raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
+        entry = Entry(digest, asyncio.create_task(work(), name=f"rpc handoff {key}"))
+        self._running[key] = entry
+        entry.task.add_done_callback(lambda task: self._finished(key, entry, task))
+        return entry
+
+    async def wait(self, entry: Entry) -> Reply:
+        """The reply. A waiter that is cancelled leaves the work running."""
+        entry.waiters += 1
+        try:
+            return await asyncio.shield(entry.task)
+        finally:
+            entry.waiters -= 1
+
+    def abandon(self, key: Hashable) -> None:
+        """Stops the work when nobody waits for it any more."""
+        entry = self._running.get(key)
+        if entry is not None and entry.waiters == 0:
+            del self._running[key]
+            entry.task.cancel()
+
+    async def close(self) -> None:
+        """Cancels what still runs and waits for its end."""
+        tasks = [entry.task for entry in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def running(self) -> set[asyncio.Task[Reply]]:
+        """The tasks of running handoffs."""
+        return {entry.task for entry in self._running.values()}
+
+    def _finished(self, key: Hashable, entry: Entry, task: asyncio.Task[Reply]) -> None:
+        if self._running.get(key) is entry:
+            del self._running[key]
+        if task.cancelled() or task.exception() is not None or not task.result().keep:
+            return
+        size = len(task.result().body)
+        self._kept[key] = (self._clock() + self._limits.kept_seconds, entry, size)
+        self._bytes += size
+        while len(self._kept) > self._limits.kept_replies or self._bytes > self._limits.kept_bytes:
+            self._drop_oldest()
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        # Every reply is kept equally long, so the order of arrival is the order of expiry.
+        while self._kept and next(iter(self._kept.values()))[0] <= now:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        _, (_, _, size) = self._kept.popitem(last=False)
+        self._bytes -= size
