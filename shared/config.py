@@ -12,7 +12,7 @@ import dataclasses
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,3 +107,17 @@ def read_secret_text(path: Path) -> str:
 def read_secret(path: Path) -> str:
     """A secret of one line. Raises ConfigError as read_secret_text does."""
     return read_secret_text(path).splitlines()[0]
+
+
+def child_environment(overrides: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
+    """What a child process is started with: our own environment, less `without`, and `overrides` on top."""
+    inherited = {name: value for name, value in os.environ.items() if name not in without}
+    return {**inherited, **overrides}
+
+
+def default_data_dir() -> Path:
+    """$XDG_DATA_HOME/aurora, else ~/.local/share/aurora; for root /var/lib/aurora, which other accounts can enter."""
+    given = os.environ.get("XDG_DATA_HOME", "")
+    if given.startswith("/"):  # the XDG specification has relative paths ignored
+        return Path(given) / "aurora"
+    return Path("/var/lib/aurora") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "aurora"

@@ -76,19 +76,18 @@ def _described(
     folder: DataFolder, external: External, assigned: dict[str, int], processes: list[Supervised]
 ) -> Servers:
     addresses = Addresses(folder, external, assigned)
-    nats_url, user, nats_file = addresses.nats(TEST_USER)
-    redis_url, redis_file = addresses.redis()
-    assert user is not None
-    assert nats_file is not None
-    assert redis_file is not None
+    nats, redis = addresses.nats(TEST_USER), addresses.redis()
+    assert nats.user is not None
+    assert nats.password_file is not None
+    assert redis.password_file is not None
     return Servers(
         postgres_admin_dsn=addresses.postgres_admin_dsn(),
-        nats_url=nats_url,
-        nats_user=user,
-        nats_password=nats_file.read_text(encoding="utf-8").strip(),
-        nats_password_file=nats_file,
-        redis_url=redis_url,
-        redis_password=redis_file.read_text(encoding="utf-8").strip(),
-        redis_password_file=redis_file,
+        nats_url=nats.url,
+        nats_user=nats.user,
+        nats_password=nats.password_file.read_text(encoding="utf-8").strip(),
+        nats_password_file=nats.password_file,
+        redis_url=redis.url,
+        redis_password=redis.password_file.read_text(encoding="utf-8").strip(),
+        redis_password_file=redis.password_file,
         processes={process.name: process for process in processes},
     )

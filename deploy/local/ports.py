@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from deploy.local.layout import write_private
 HOST = "127.0.0.1"
 _FIRST, _LAST = 20_000, 32_000
 _TRIES = 500
+_POLL_SECONDS = 0.05
 
 
 def is_free(port: int) -> bool:
@@ -44,14 +46,26 @@ def choose(avoid: Iterable[int] = ()) -> int:
     raise StackError(f"no free loopback port between {_FIRST} and {_LAST}")
 
 
-def assign(names: Iterable[str], file: Path, usable: Callable[[int], bool] = is_free) -> dict[str, int]:
-    """A port for each name: the one kept in `file` where it is usable, else a new one; and keeps the result there."""
+def comes_free(port: int, deadline: float) -> bool:
+    """Whether the port is free now or before `deadline` (of time.monotonic). Blocks."""
+    while not is_free(port):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def assign(names: Iterable[str], file: Path, *, deadline: float = 0.0, avoid: int = 0) -> dict[str, int]:
+    """A port for each name: the one kept in `file` where it comes free, else a new one; and keeps the result there.
+
+    `deadline` is as for `comes_free`; `avoid` is a port that is promised to somebody else.
+    """
     kept = remembered(file)
     ports: dict[str, int] = {}
     for name in names:
         port = kept.get(name)
-        if port is None or port in ports.values() or not usable(port):
-            port = choose([*ports.values(), *kept.values()])
+        if port is None or port in (avoid, *ports.values()) or not comes_free(port, deadline):
+            port = choose([avoid, *ports.values(), *kept.values()])
         ports[name] = port
     write_private(file, msgspec.json.encode(ports).decode())
     return ports

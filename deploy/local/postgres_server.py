@@ -54,8 +54,14 @@ def with_role(admin_dsn: str, role: str, passfile: Path) -> str:
 def passfile(folder: DataFolder, role: str, password: str) -> Path:
     """Writes the role's password in libpq's passfile form and returns the file."""
     file = folder.secrets / f"{role}.pgpass"
-    write_private(file, f"*:*:*:{role}:{password}\n")
+    name, secret = (text.replace("\\", "\\\\").replace(":", "\\:") for text in (role, password))
+    write_private(file, f"*:*:*:{name}:{secret}\n")
     return file
+
+
+def role_of(service: str) -> str:
+    """The role that shared/migrate.py's `provision` makes for a service, and the name of its secret."""
+    return f"aurora_{service}"
 
 
 def command(folder: DataFolder, port: int) -> Command:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deploy.local import nats_server, postgres_server, valkey_server
-from deploy.local.layout import DataFolder
+from deploy.local.layout import DataFolder, write_private
 from deploy.local.process import Command
 
 
@@ -53,8 +54,17 @@ def makers(
     return [known[name] for name in embedded_names(external)]
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is, and who to be there. The URL holds no secret; the file does."""
+
+    url: str
+    user: str | None
+    password_file: Path | None
+
+
 class Addresses:
-    """How to reach the servers, embedded or not. What it hands out names secrets by file, never holds one."""
+    """How to reach the servers, embedded or not. A secret in an address from outside is moved into a file."""
 
     def __init__(self, folder: DataFolder, external: External, ports: Mapping[str, int]) -> None:
         self._folder = folder
@@ -62,28 +72,46 @@ class Addresses:
         self._ports = ports
 
     def postgres_admin_dsn(self) -> str:
-        """The administrator's DSN; the embedded one names its secret by `passfile`."""
-        if self._external.postgres_dsn is not None:
-            return self._external.postgres_dsn
+        """The administrator's DSN; its `passfile` parameter names the secret."""
         admin = postgres_server.ADMIN
-        file = postgres_server.passfile(self._folder, admin, self._folder.password(admin))
-        return postgres_server.dsn(admin, self._ports["postgres"], file)
+        given = self._external.postgres_dsn
+        if given is None:
+            file = postgres_server.passfile(self._folder, admin, self._folder.password(admin))
+            return postgres_server.dsn(admin, self._ports["postgres"], file)
+        parts = urlsplit(given)
+        if parts.username is None or parts.password is None:
+            return given
+        role, password = unquote(parts.username), unquote(parts.password)
+        return postgres_server.with_role(given, role, postgres_server.passfile(self._folder, role, password))
 
     def postgres_dsn(self, service: str) -> str:
         """The DSN of the service's own role, on the same server and database as the administrator's."""
-        role = f"aurora_{service}"
+        role = postgres_server.role_of(service)
         file = postgres_server.passfile(self._folder, role, self._folder.password(role))
         return postgres_server.with_role(self.postgres_admin_dsn(), role, file)
 
-    def nats(self, user: str) -> tuple[str, str | None, Path | None]:
-        """(url, user, file of the password)."""
-        if self._external.nats_url is not None:
-            return self._external.nats_url, self._external.nats_user, self._external.nats_password_file
+    def nats(self, user: str) -> Address:
+        """NATS, for one of its users; an external server has one user for all."""
+        given = self._external.nats_url
+        if given is not None:
+            return self._outside("nats", given, self._external.nats_user, self._external.nats_password_file)
         secret = nats_server.user_secret(user)
-        return nats_server.url(self._ports["nats"]), user, self._folder.password_file(secret)
+        return Address(nats_server.url(self._ports["nats"]), user, self._folder.password_file(secret))
 
-    def redis(self) -> tuple[str, Path | None]:
-        """(url, file of the password)."""
-        if self._external.redis_url is not None:
-            return self._external.redis_url, self._external.redis_password_file
-        return valkey_server.url(self._ports["valkey"]), self._folder.password_file(valkey_server.SECRET)
+    def redis(self) -> Address:
+        """The server of the Redis protocol."""
+        given = self._external.redis_url
+        if given is not None:
+            return self._outside("redis", given, None, self._external.redis_password_file)
+        secret = self._folder.password_file(valkey_server.SECRET)
+        return Address(valkey_server.url(self._ports["valkey"]), None, secret)
+
+    def _outside(self, name: str, url: str, user: str | None, file: Path | None) -> Address:
+        parts = urlsplit(url)
+        if parts.password is None:
+            return Address(url, user, file)
+        moved = self._folder.secrets / f"external-{name}.password"
+        write_private(moved, unquote(parts.password) + "\n")
+        account = f"{parts.username}@" if parts.username else ""
+        bare = urlunsplit(parts._replace(netloc=account + parts.netloc.rpartition("@")[2]))
+        return Address(bare, unquote(parts.username) if parts.username else user, moved)

@@ -1,0 +1,144 @@
+"""The table of Aurora's services, and how each is started: its program, its port and its environment.
+
+A new service is a new row. No service is imported: a row says what the process is told, and the process is on its
+own. Secrets travel by file; the environment names the files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from deploy.local.layout import DataFolder
+from deploy.local.ports import HOST
+from deploy.local.process import Command
+from deploy.local.readiness import http_serves
+from deploy.local.servers import Addresses, External
+from shared.config import child_environment
+
+GATEWAY = "gateway"
+ADMIN_SECRET = "admin"  # noqa: S105 - the name of a secret, not one
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process. `agents` each listen on a port of their own; `schema` means a role and schema in PostgreSQL."""
+
+    name: str
+    schema: bool = True
+    clickhouse: bool = False
+    agents: tuple[str, ...] = ()
+
+
+SERVICES: tuple[Service, ...] = (
+    Service("siem", clickhouse=True),
+    Service("agents", schema=False, agents=("triage", "endpoint_analyst", "threat_intel")),
+    Service("orchestrator"),
+    Service(GATEWAY),
+)
+#: `-P` keeps the working directory off the import path.
+PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "services")
+
+
+def agent_port_name(agent: str) -> str:
+    """The name of an agent's port among the assigned ones."""
+    return f"agent:{agent}"
+
+
+def port_names(table: Sequence[Service]) -> list[str]:
+    """The ports these services need."""
+    return [service.name for service in table] + [agent_port_name(agent) for agent in agent_names(table)]
+
+
+def agent_names(table: Sequence[Service]) -> list[str]:
+    """Every agent of the table, in its order."""
+    return [agent for service in table for agent in service.agents]
+
+
+class Launcher:
+    """Makes the Command of each service of a table."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        external: External,
+        ports: Mapping[str, int],
+        table: Sequence[Service] = SERVICES,
+        program: tuple[str, ...] = PROGRAM,
+    ) -> None:
+        self._folder = folder
+        self._external = external
+        self._ports = ports
+        self._table = table
+        self._program = program
+        self._addresses = Addresses(folder, external, ports)
+
+    def url(self, service: str) -> str:
+        """Where the service answers HTTP."""
+        return f"http://{HOST}:{self._ports[service]}"
+
+    def agent_urls(self) -> dict[str, str]:
+        """Agent -> where it speaks JSON-RPC over WebSocket."""
+        return {agent: f"ws://{HOST}:{self._ports[agent_port_name(agent)]}" for agent in agent_names(self._table)}
+
+    def commands(self) -> list[Command]:
+        """One Command a row."""
+        return [self._command(service) for service in self._table]
+
+    def _command(self, service: Service) -> Command:
+        probes = [f"{self.url(service.name)}/health/readiness"]
+        probes += [f"http://{HOST}:{self._ports[agent_port_name(agent)]}/health/readiness" for agent in service.agents]
+
+        async def ready() -> bool:
+            for probe in probes:
+                if not await http_serves(probe):
+                    return False
+            return True
+
+        return Command(
+            name=service.name,
+            argv=(*self._program, service.name),
+            ready=ready,
+            log=self._folder.log(service.name),
+            url=self.url(service.name),
+            # An administrator's DSN is for the supervisor alone.
+            environment=child_environment(self._environment(service), without=("AURORA_POSTGRES_DSN",)),
+            cwd=self._folder.root,
+        )
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        folder = self._folder
+        variables = {
+            "AURORA_DATA_DIR": str(folder.root),
+            "AURORA_HTTP_HOST": HOST,
+            "AURORA_HTTP_PORT": str(self._ports[service.name]),
+            "AURORA_IDENTITY_KEY_FILE": str(folder.secrets / f"{service.name}.key"),
+            "AURORA_IDENTITY_JWKS_FILE": str(folder.secrets / "identity.jwks"),
+            "AURORA_AGENT_URLS": msgspec.json.encode(self.agent_urls()).decode(),
+            "PYTHONUNBUFFERED": "1",
+        }
+        variables |= {f"AURORA_{peer.name.upper()}_URL": self.url(peer.name) for peer in self._table}
+        variables |= self._shared_servers(service)
+        if service.schema:
+            variables["AURORA_POSTGRES_DSN"] = self._addresses.postgres_dsn(service.name)
+        if service.clickhouse and self._external.clickhouse_url is None:
+            variables["AURORA_CLICKHOUSE_PATH"] = str(folder.store("clickhouse"))
+            variables["TMPDIR"] = str(folder.temporary)  # its inserts go through a file: keep it on the same disk
+        if service.name == GATEWAY:
+            variables["AURORA_TOKEN_KEY_FILE"] = str(folder.secrets / "token.key")
+            variables["AURORA_ADMIN_PASSWORD_FILE"] = str(folder.password_file(ADMIN_SECRET))
+        return variables
+
+    def _shared_servers(self, service: Service) -> dict[str, str]:
+        nats, redis = self._addresses.nats(service.name), self._addresses.redis()
+        variables = {
+            "AURORA_NATS_URL": nats.url,
+            "AURORA_NATS_USER": nats.user,
+            "AURORA_NATS_PASSWORD_FILE": nats.password_file,
+            "AURORA_REDIS_URL": redis.url,
+            "AURORA_REDIS_PASSWORD_FILE": redis.password_file,
+        }
+        return {name: str(value) for name, value in variables.items() if value is not None}
