@@ -1,0 +1,244 @@
+"""What was decided where the two pages are silent or disagree. A heading is a section and the number of its bullet."""
+
+from __future__ import annotations
+
+from tests.contract.ledger_row import Requirement, rows
+
+
+def _bullet(section: str, number: int, *entries: tuple[str, ...]) -> tuple[Requirement, ...]:
+    return rows("DECISIONS", f"{section} {number}", *entries)
+
+
+_OPENING = (
+    *_bullet(
+        "Opening",
+        1,
+        ("one gateway", "Both APIs are served from one gateway, one account store and one port (default 5080)"),
+    ),
+)
+
+_IDENTITY = (
+    *_bullet(
+        "Identity",
+        1,
+        ("principals", "Users, API keys and services; deny is the default"),
+        ("roles", "admin, analyst, operator, viewer and api_service have exactly the permissions decided"),
+        ("api_service", "api_service has only the scopes of its key and no interactive login"),
+        ("approvers", "Approvals are decided by admin, analyst and operator, never by whoever asked"),
+        ("matrix", "The permission matrix in the docs is generated from the code"),
+    ),
+    *_bullet(
+        "Identity",
+        2,
+        ("admin", "First start creates admin with a random password, printed once, kept in a 0600 file"),
+    ),
+    *_bullet(
+        "Identity",
+        3,
+        ("access token", "Access tokens: JWT, EdDSA, 15 min, kid, JWKS at /.well-known/jwks.json"),
+        ("refresh", "Refresh tokens rotate; reuse revokes the family"),
+        ("logout", "Logout revokes at once"),
+        ("unchecked", "When revocation can't be checked the answer is 503, never a pass"),
+    ),
+    *_bullet(
+        "Identity",
+        4,
+        ("api key", "aur_<id>_<secret>, shown once, stored hashed, scopes within the creator's, expiry, last used"),
+        ("api key header", "Authorization: Bearer or X-API-Key"),
+    ),
+    *_bullet(
+        "Identity",
+        5,
+        ("pre-hash", "bcrypt over a SHA-256 pre-hash, so that long passwords work; 8 characters at least"),
+        ("same answer", "Unknown user and wrong password cost the same time and read the same"),
+        ("throttle", "Failures are logged and throttled per account and address"),
+    ),
+    *_bullet("Identity", 6, ("e-mail", "E-mail addresses compare case-insensitively")),
+    *_bullet(
+        "Identity",
+        7,
+        ("X-User-ID", "Honoured only from AURORA_TRUSTED_PROXIES, or beside a session or token of that user; else 401"),
+        ("loopback", "The embedded stack trusts loopback by default; one setting turns it off"),
+        ("cap", "By the header alone nobody is more than analyst; a foreign Origin is refused; each use is audited"),
+        ("ids", "User ids are unguessable (128 random bits) and never listed to other users"),
+    ),
+    *_bullet(
+        "Identity",
+        8,
+        ("cookie", "HttpOnly, SameSite=Lax, Secure off loopback"),
+        ("csrf", "State-changing requests with the cookie need a same-origin Origin"),
+    ),
+    *_bullet(
+        "Identity",
+        9,
+        ("oidc", "Discovery, PKCE S256, state, nonce, iss, JWKS rotation, algorithm allow-list"),
+        ("saml", "Signed assertions only; Audience, Recipient, InResponseTo, NotOnOrAfter; replay cache"),
+    ),
+    *_bullet(
+        "Identity", 10, ("oauth state", "OAuth state for cloud providers is signed, single use, bound to the user")
+    ),
+)
+
+_REQUESTS = (
+    *_bullet(
+        "Requests and errors",
+        1,
+        ("envelopes", "SOC paths answer errors in the SOC envelope, RCA paths in {error, code}, with the same codes"),
+        ("never HTML", "Malformed JSON, 404, 405, 413 and 415 too"),
+        ("detail", "detail lists each invalid field with its path"),
+        (
+            "codes",
+            "The codes of the page are the whole set unless an ADR adds one",
+            "tests/contract/test_pages.py::test_codes_beside_the_page_are_explained_in_a_record",
+        ),
+        ("problem+json", "Accept: application/problem+json gets RFC 9457"),
+    ),
+    *_bullet(
+        "Requests and errors", 2, ("private", "404 where existence is private, 403 where the permission is missing")
+    ),
+    *_bullet(
+        "Requests and errors",
+        3,
+        ("headers", "The three headers are on every response, errors and WebSocket handshakes too"),
+        ("request id", "A valid incoming X-Request-ID is kept"),
+    ),
+    *_bullet(
+        "Requests and errors",
+        4,
+        ("deprecated", "Deprecation and Sunset come with Link relations"),
+        ("rfc", "AURORA_RFC_DEPRECATION=1 switches to RFC 9745 and 8594"),
+    ),
+    *_bullet(
+        "Requests and errors",
+        5,
+        ("paging", "limit (1..200, default 50) and cursor; {items, next_cursor}; total only where cheap"),
+        ("rca lists", "RCA lists keep the page's own names"),
+        ("order", "Stable order, newest first"),
+    ),
+    *_bullet(
+        "Requests and errors",
+        6,
+        ("times", "RFC 3339 UTC with Z and milliseconds"),
+        ("ids", "UUIDv7, but ALRT-2026-000001, CASE-2026-000001 and user_<...>"),
+    ),
+    *_bullet(
+        "Requests and errors",
+        7,
+        ("replay", "The same Idempotency-Key and body replays the answer for 24 h"),
+        ("conflict", "The same key with another body is 409 AURORA-4090"),
+    ),
+    *_bullet(
+        "Requests and errors",
+        8,
+        ("limits", "100/min on RCA paths, 20/min on chat, 1,200/min on other SOC paths; health exempt; configurable"),
+        ("intake", "Intake is limited by back-pressure, not by count"),
+        ("fields", "X-RateLimit-* and RateLimit fields; 429 AURORA-4290 with Retry-After"),
+        ("key", "Keyed on the principal, else the address; X-Forwarded-For only from trusted proxies"),
+    ),
+    *_bullet("Requests and errors", 9, ("cors", "From FRONTEND_URL, credentials, PATCH included, exact origin match")),
+    *_bullet(
+        "Requests and errors",
+        10,
+        ("health", "GET /health answers directly; 503 when a needed part is down; what is degraded is named"),
+    ),
+)
+
+_AGENTS = (
+    *_bullet(
+        "Agents",
+        1,
+        ("frame", "One text frame is one message or batch; a binary frame closes 1003"),
+        ("notification", "A notification is never answered, on error neither"),
+        ("null id", '"id": null is a request'),
+        ("batches", "An empty batch is one -32600; a batch of notifications sends nothing"),
+        ("overtaking", "Replies may overtake one another"),
+    ),
+    *_bullet(
+        "Agents",
+        2,
+        ("_meta", "A HandoffTool adds params._meta with the decided fields"),
+        ("capabilities", "capabilities are a subset of the caller's"),
+        ("bare", "A bare request from an authenticated peer is served too"),
+    ),
+    *_bullet(
+        "Agents",
+        3,
+        ("codes", "JSON-RPC errors use -32010..-32019, with the AURORA code in error.data.code"),
+        ("no text", "error.message never carries exception text"),
+    ),
+    *_bullet(
+        "Agents",
+        4,
+        ("handshake", "A handshake without a valid service token is 401"),
+        ("idempotent", "Idempotent by (handoff id, request id): a reconnect never runs one twice"),
+    ),
+    *_bullet(
+        "Agents",
+        5,
+        ("raise only", "Model output may raise a severity, never lower one; it closes and suppresses nothing"),
+        ("no action", "Model output may propose an action, never carry one out"),
+        ("citations", "Every claim in a verdict cites a stored tool result, or is dropped"),
+        ("no model", "Verdicts are the same with no model configured, but for the prose"),
+    ),
+)
+
+_MODES = (
+    *_bullet(
+        "Modes",
+        1,
+        ("dry_run", "No side effect leaves Aurora; every action is recorded with what it would have done"),
+        ("monitor", "Default: read-only actions run, changing actions wait for approval"),
+        ("active", "Policy decides which run alone and which wait"),
+        ("change", "Changing the mode voids pending approvals"),
+    ),
+)
+
+_S = "Shapes that clients rely on"
+_SHAPES = (
+    *_bullet(
+        _S,
+        1,
+        ("password grant", "POST /api/v1/auth/token takes username and password as JSON or form"),
+        ("refresh grant", "grant_type=refresh_token"),
+        ("token", "Answers access_token, token_type Bearer, expires_in, refresh_token"),
+    ),
+    *_bullet(
+        _S,
+        2,
+        ("media types", "Ingest takes application/json (object or array), application/x-ndjson and text/plain"),
+        ("gzip", "Content-Encoding: gzip too"),
+        ("receipt", "202 {accepted, rejected, errors[{index, message}], receipt} once the accepted are durable"),
+        ("all bad", "All bad is 422"),
+    ),
+    *_bullet(
+        _S,
+        3,
+        ("yaml", "POST /api/v1/detections/rules takes a Sigma document as application/yaml"),
+        ("json", 'or {"sigma": "..."}'),
+        ("rule", "201 with id (the Sigma id), title, level, status, enabled, logsource, tags"),
+        ("import", "aurora rules import PATH loads a folder or an archive, in one call, with a report"),
+    ),
+    *_bullet(
+        _S,
+        4,
+        ("alert", "An alert has the decided fields and values"),
+        ("acknowledge", "Acknowledging moves new to triaged"),
+        ("duplicate", "AURORA-4091 names the existing alert in detail"),
+        ("filters", "GET /alerts filters by severity, status, source, rule_id, host, q, since, until"),
+    ),
+    *_bullet(
+        _S,
+        5,
+        ("investigation", "An investigation has the decided fields and values"),
+        ("end", "The receipt on /ws/investigation-receipts is the investigation at its end"),
+    ),
+    *_bullet(_S, 6, ("frame", "WebSocket frames: sequence, type, time, data")),
+    *_bullet(
+        _S,
+        7,
+        ("runtime", "D/runtime.json names gateway, admin, services, agents, nats, postgres, redis"),
+        ("secrets", "Secrets are in the files it names, never in itself"),
+    ),
+)
+
+ROWS: tuple[Requirement, ...] = (*_OPENING, *_IDENTITY, *_REQUESTS, *_AGENTS, *_MODES, *_SHAPES)

@@ -1,0 +1,77 @@
+"""The SOC page but for its endpoint tables: A2A protocol, chat, error codes, envelope, headers."""
+
+from __future__ import annotations
+
+from tests.contract.ledger_row import Requirement, rows
+
+_PAGES = "tests/contract/test_pages.py::"
+TABLE = _PAGES + "test_the_error_table_is_the_pages"
+
+ROWS: tuple[Requirement, ...] = (
+    *rows(
+        "SOC",
+        "A2A protocol",
+        ("transport", "Inter-agent communication uses JSON-RPC 2.0 over WebSocket"),
+        ("ports", "Each agent listens on a dedicated port"),
+        ("dispatch", "The orchestrator dispatches tasks to specialists via ACP HandoffTool"),
+        ("metadata", "HandoffTool wraps JSON-RPC 2.0 requests with routing metadata"),
+        ("request", "Request: jsonrpc, method analyze_threat, params with alert_id and iocs [{type, value}], id"),
+        ("response", "Response: jsonrpc, result with severity, confidence, mitre_techniques, iocs, and the id"),
+        ("error", 'Error: {"code": -32601, "message": "Method not found"} with the id of the request'),
+    ),
+    *rows(
+        "SOC",
+        "Chat",
+        ("limit", "Both chat endpoints are rate limited per user: HTTP 429, AURORA-4290, with Retry-After"),
+        ("fence", "User input is neutralized; pasted or grounding data is fenced as untrusted before the model"),
+        ("scrub", "Responses are scrubbed for secrets and system-prompt leakage"),
+        ("report", "The stream emits report_generated when the model returns a %%REPORT_REQUEST%% marker"),
+        ("report error", "The stream emits report_error on a malformed report request"),
+    ),
+    *rows(
+        "SOC",
+        "Error codes",
+        ("AURORA-4010", "401 Authentication required", TABLE),
+        ("AURORA-4011", "401 Token expired", TABLE),
+        ("AURORA-4012", "401 Invalid credentials", TABLE),
+        ("AURORA-4030", "403 Insufficient permissions", TABLE),
+        ("AURORA-4031", "403 Action denied by guardrail policy", TABLE),
+        ("AURORA-4040", "404 Resource not found", TABLE),
+        ("AURORA-4041", "404 Case not found", TABLE),
+        ("AURORA-4042", "404 Alert not found", TABLE),
+        ("AURORA-4043", "404 Agent not found", TABLE),
+        ("AURORA-4080", "408 Human approval timed out", TABLE),
+        ("AURORA-4090", "409 Resource conflict", TABLE),
+        ("AURORA-4091", "409 Duplicate alert", TABLE),
+        ("AURORA-4220", "422 Validation error", TABLE),
+        ("AURORA-4221", "422 Playbook validation failed", TABLE),
+        ("AURORA-4222", "422 Sigma rule validation failed", TABLE),
+        ("AURORA-4290", "429 Rate limit exceeded", TABLE),
+        ("AURORA-5000", "500 Internal server error", TABLE),
+        ("AURORA-5030", "503 Service temporarily unavailable", TABLE),
+        ("AURORA-5031", "503 LLM inference service unavailable", TABLE),
+        ("AURORA-5032", "503 ClickHouse service unavailable", TABLE),
+        (
+            "digits",
+            "The first three digits of a code mirror the HTTP status",
+            "tests/structure/test_endpoints.py::test_the_first_three_digits_of_a_code_are_its_status",
+        ),
+    ),
+    *rows(
+        "SOC",
+        "Error response envelope",
+        ("shape", '{"error": {code, message, detail, timestamp, request_id}}'),
+        ("everywhere", "All errors follow the envelope"),
+        ("timestamp", "timestamp is UTC with milliseconds: 2026-06-14T12:00:00.000Z"),
+        ("request id", "request_id is the X-Request-ID of the response"),
+    ),
+    *rows(
+        "SOC",
+        "API versioning headers",
+        ("X-API-Version", "1.0 on every response"),
+        ("X-Request-ID", "uuid, unique per request, on every response"),
+        ("X-AuroraSOC-Mode", "dry_run | monitor | active on every response"),
+        ("Deprecation", "true on deprecated routes"),
+        ("Sunset", "ISO 8601 date on deprecated routes: 2026-12-31T00:00:00Z"),
+    ),
+)
