@@ -10,7 +10,8 @@ from shared.migrate import files_of
 from tests.structure.source_tree import INSTALLED, ROOT, listed, name_of
 
 SQL_FILES = sorted(path for folder in INSTALLED for path in (ROOT / folder).rglob("*.sql"))
-FOLDERS = sorted({path.parent for path in SQL_FILES if "migrations" in path.parts})
+#: migrations/ is PostgreSQL's, clickhouse/ the log store's.
+FOLDERS = sorted({path.parent for path in SQL_FILES if path.parent.name in {"migrations", "clickhouse"}})
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)

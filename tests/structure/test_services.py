@@ -24,8 +24,11 @@ SPECIALIST_FILES = {"agent.py", "knowledge"}
 DECLARED: dict[str, str] = {
     "siem/event.py": "the parsed event: made by logs, read by detections",
     "siem/batch.py": "what logs hands to detections",
+    "siem/draft.py": "what detections hands to alerts",
+    "siem/clickhouse": "numbered .sql of the log tables",
     "siem/logs/parsers": "one file per log format",
     "siem/detections/engine": "the streaming Sigma engine: pure code",
+    "siem/detections/evaluation.py": "the loop that evaluates stored batches",
     "siem/detections/rules": "the rules Aurora brings along",
     "agents/toolkit": "typed, recorded tools that every specialist may use",
     "agents/roster": "one folder per specialist",
