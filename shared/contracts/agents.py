@@ -9,12 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts.common import Confidence, Observable, Severity, Verdict
-from shared.contracts.constants import Method, Topic
+from shared.contracts.constants import ALERTS_READ, SIEM_READ, Method, Topic
 from shared.contracts.investigations import Citation, Finding
 
 AgentId = Literal["triage", "endpoint_analyst", "threat_intel"]
 #: The roster, in the order in which the planner prefers them.
 AGENT_IDS: tuple[AgentId, ...] = ("triage", "endpoint_analyst", "threat_intel")
+#: The permissions that specialists' tools need; a handoff grants some of them.
+AGENT_CAPABILITIES: tuple[str, ...] = (ALERTS_READ, SIEM_READ)
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     evidence: list[str] = []
     reason: str = ""
     traceparent: str | None = None
+    investigation_id: str | None = None
 
 
 class AnalyzeThreat(msgspec.Struct, kw_only=True):

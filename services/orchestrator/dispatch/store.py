@@ -1,0 +1,109 @@
+"""The SQL of dispatches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.orchestrator.handoffs import NewDispatch, Stored
+from shared.contracts.agents import Handoff
+from shared.contracts.investigations import DispatchQuery, DispatchRecord, StepStatus
+from shared.postgres import Connection, Database, Record
+
+
+def _stored(row: Record) -> Stored:
+    record = DispatchRecord(
+        id=row["id"],
+        agent=row["agent"],
+        method=row["method"],
+        params=row["params"],
+        reason=row["reason"],
+        status=row["status"],
+        requested_by=row["requested_by"],
+        investigation_id=row["investigation_id"],
+        started_at=row["started_at"] or row["created_at"],
+        finished_at=row["finished_at"],
+        result=row["result"],
+        error=row["error"],
+    )
+    handoff = None if row["handoff"] is None else msgspec.convert(row["handoff"], Handoff)
+    return Stored(record, handoff, row["capabilities"])
+
+
+async def insert(database: Database | Connection, dispatch: NewDispatch, now: datetime) -> None:
+    """Stores it as pending; nothing when its investigation has a call to that agent and method already."""
+    await database.execute(
+        """INSERT INTO dispatches (id, investigation_id, agent, method, params, reason, capabilities, status,
+                                   requested_by, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9)
+           ON CONFLICT (investigation_id, agent, method) WHERE investigation_id IS NOT NULL DO NOTHING""",
+        dispatch.id,
+        dispatch.investigation_id,
+        dispatch.agent,
+        dispatch.method,
+        dispatch.params,
+        dispatch.reason,
+        list(dispatch.capabilities),
+        dispatch.requested_by,
+        now,
+    )
+
+
+async def start(database: Database, identifier: str, handoff: Handoff, now: datetime) -> None:
+    """Notes the handoff before it is sent."""
+    await database.execute(
+        "UPDATE dispatches SET status = 'running', handoff = $2, started_at = coalesce(started_at, $3) WHERE id = $1",
+        identifier,
+        handoff,
+        now,
+    )
+
+
+async def finish(
+    database: Database, identifier: str, status: StepStatus, result: Any, error: str | None, now: datetime
+) -> Stored:
+    """Notes what came back."""
+    async with database.transaction() as connection:
+        row = await connection.fetchrow(
+            """UPDATE dispatches SET status = $2, result = $3, error = $4, finished_at = $5
+               WHERE id = $1 RETURNING *""",
+            identifier,
+            status,
+            result,
+            error,
+            now,
+        )
+    return _stored(row)
+
+
+async def find(database: Database, identifier: str) -> Stored | None:
+    """One dispatch."""
+    row = await database.fetchrow("SELECT * FROM dispatches WHERE id = $1", identifier)
+    return None if row is None else _stored(row)
+
+
+async def of_investigations(database: Database | Connection, identifiers: Sequence[str]) -> list[Stored]:
+    """The steps of some investigations, oldest first."""
+    rows = await database.fetch(
+        "SELECT * FROM dispatches WHERE investigation_id = ANY($1) ORDER BY position", list(identifiers)
+    )
+    return [_stored(row) for row in rows]
+
+
+async def page(database: Database, query: DispatchQuery, before: int | None) -> list[tuple[int, DispatchRecord]]:
+    """Up to `limit` + 1 dispatches, newest first, each with its position."""
+    rows = await database.fetch(
+        """SELECT * FROM dispatches
+           WHERE ($1::bigint IS NULL OR position < $1)
+             AND ($2::text IS NULL OR agent = $2)
+             AND ($3::text IS NULL OR status = $3)
+           ORDER BY position DESC LIMIT $4""",
+        before,
+        query.agent,
+        query.status,
+        query.limit + 1,
+    )
+    return [(row["position"], _stored(row).record) for row in rows]

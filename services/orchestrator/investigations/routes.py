@@ -1,0 +1,30 @@
+"""The HTTP edge of investigations."""
+
+from __future__ import annotations
+
+from services.orchestrator.investigations.service import InvestigationsService
+from shared.contracts.common import Page
+from shared.contracts.investigations import (
+    GET_INVESTIGATION,
+    INVESTIGATE,
+    LIST_INVESTIGATIONS,
+    InvestigateRequest,
+    Investigation,
+    InvestigationQuery,
+)
+from shared.http import Call, Route, bind
+
+
+def routes(investigations: InvestigationsService) -> list[Route]:
+    """Every investigation endpoint, bound."""
+
+    async def list_all(call: Call[InvestigationQuery, None]) -> Page[Investigation]:
+        return await investigations.list_investigations(call.query)
+
+    async def get(call: Call[None, None]) -> Investigation:
+        return await investigations.get(call.path["investigation_id"])
+
+    async def investigate(call: Call[None, InvestigateRequest]) -> Investigation:
+        return await investigations.investigate(call.body, call.principal)
+
+    return [bind(LIST_INVESTIGATIONS, list_all), bind(GET_INVESTIGATION, get), bind(INVESTIGATE, investigate)]

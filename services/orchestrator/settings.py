@@ -1,0 +1,24 @@
+"""The orchestrator's settings, read from the environment by shared.config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OrchestratorSettings:
+    """Times in seconds."""
+
+    siem_url: str = "http://127.0.0.1:5081"
+    # agent id -> WebSocket URL
+    agent_urls: dict[str, str] | None = None
+    # investigations run at the same time by one process
+    parallel_investigations: int = 4
+    # one specialist's time for one call; then the investigation goes on without it
+    step_seconds: float = 60.0
+    # tool calls a specialist may make for one handoff
+    step_tool_calls: int = 40
+    # how long an unreachable specialist is tried before its step counts as failed
+    unreachable_seconds: float = 30.0
+    # a claimed investigation whose process stops renewing is taken over after this
+    lease_seconds: float = 10.0
