@@ -7,7 +7,7 @@ time; it keeps nothing of an event but bounded caches.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import product
 
 from services.siem.detections.engine.compiled import CompiledRule, Node
@@ -17,6 +17,9 @@ from services.siem.detections.engine.leaves import Matcher
 from services.siem.detections.engine.literals import Trigger, best_group, literals
 from services.siem.detections.engine.matcher import Matchers
 from services.siem.event import Event, View
+
+# A log's channel may be any text, so the remembered routes are bounded.
+REMEMBERED_ROUTES = 1024
 
 LogSource = tuple[str | None, str | None, str | None]
 """Product, category and service, None where a rule leaves one open."""
@@ -32,7 +35,7 @@ class Bucket:
         self._built: list[tuple[str, Matcher]] | None = None
         self._index: Index | None = None
 
-    def set(self, rule_id: str, condition: Node | None) -> None:
+    def put(self, rule_id: str, condition: Node | None) -> None:
         """Add or replace a rule; None removes it."""
         if condition is None:
             self.rules.pop(rule_id, None)
@@ -40,18 +43,18 @@ class Bucket:
             self.rules[rule_id] = condition
         self._built = self._index = None
 
-    def matches(self, facts: Facts) -> Iterator[str]:
-        """The ids of the rules that match."""
+    def collect(self, facts: Facts, matched: set[str]) -> None:
+        """Add the ids of the rules that match to `matched`."""
         if self._built is None:
             self._built = [(rule_id, self._matchers.matcher(node)) for rule_id, node in self.rules.items()]
             self._index = build_index(list(self.rules.values())) if self._indexed else None
         if self._index is None:
-            yield from (rule_id for rule_id, matcher in self._built if matcher(facts))
+            matched.update(rule_id for rule_id, matcher in self._built if matcher(facts))
             return
         for number in self._index.candidates(facts):
             rule_id, matcher = self._built[number]
             if matcher(facts):
-                yield rule_id
+                matched.add(rule_id)
 
 
 def build_index(conditions: list[Node]) -> Index:
@@ -82,6 +85,7 @@ class Engine:
         self._matchers = Matchers()
         self._buckets: dict[LogSource, Bucket] = {}
         self._places: dict[str, LogSource] = {}
+        self._routes: dict[tuple[str | None, str | None, tuple[str, ...]], list[Bucket]] = {}
         for rule in rules:
             self.add(rule)
 
@@ -98,7 +102,8 @@ class Engine:
         bucket = self._buckets.get(place)
         if bucket is None:
             bucket = self._buckets[place] = Bucket(self._matchers, self._indexed)
-        bucket.set(rule.id, rule.condition)
+            self._routes.clear()
+        bucket.put(rule.id, rule.condition)
         self._places[rule.id] = place
 
     def remove(self, rule_id: str) -> None:
@@ -107,26 +112,34 @@ class Engine:
         if place is None:
             return
         bucket = self._buckets[place]
-        bucket.set(rule_id, None)
+        bucket.put(rule_id, None)
         if not bucket.rules:
             del self._buckets[place]
+            self._routes.clear()
 
     def evaluate(self, event: Event) -> list[str]:
         """The ids of the rules that match any view of the event, sorted, each once. Never raises."""
         matched: set[str] = set()
         for view in event.views:
-            buckets = list(self._routed(view))
+            buckets = self._routed(view)
             if buckets:
                 facts = Facts(view.fields, event.message)
                 for bucket in buckets:
-                    matched.update(bucket.matches(facts))
+                    bucket.collect(facts, matched)
         return sorted(matched)
 
-    def _routed(self, view: View) -> Iterator[Bucket]:
+    def _routed(self, view: View) -> list[Bucket]:
+        source = (view.product, view.category, view.services)
+        routes = self._routes.get(source)
+        if routes is None:
+            if len(self._routes) >= REMEMBERED_ROUTES:
+                self._routes.clear()
+            routes = self._routes[source] = self._route(view)
+        return routes
+
+    def _route(self, view: View) -> list[Bucket]:
         products = {None, view.product and view.product.lower()}
         categories = {None, view.category and view.category.lower()}
         services = {None, *(service.lower() for service in view.services)}
-        for place in product(products, categories, services):
-            bucket = self._buckets.get(place)
-            if bucket is not None:
-                yield bucket
+        places = product(products, categories, services)
+        return [bucket for place in places if (bucket := self._buckets.get(place)) is not None]

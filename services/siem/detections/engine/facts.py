@@ -32,48 +32,69 @@ class Texts(dict[str | None, tuple[str, ...]]):
 
     def __missing__(self, field: str | None) -> tuple[str, ...]:
         if field is None:
-            texts = tuple(text for name in self._fields for text in self[name])
-            if "message" not in self._fields and self._message:
-                texts += (self._text(self._message),)
+            texts = tuple(self._text(text) for text in whole_texts(self._fields, self._message))
         else:
             value = self._fields.get(field)
-            texts = (self._text(value),) if type(value) is str else self._texts(value)
+            texts = (self._text(value),) if type(value) is str else tuple(map(self._text, scalar_texts(value)))
         self[field] = texts
         return texts
 
-    def _texts(self, value: Any) -> tuple[str, ...]:
-        return tuple(self._text(text) for text in scalar_texts(value))
-
     def _text(self, text: str) -> str:
-        if not text.isascii():
-            # A lone surrogate (JSON allows one) can't reach the automaton or RE2: both want UTF-8.
-            text = text.encode("utf-8", "replace").decode()
-        return text.casefold() if self._fold else text
+        return folded(text) if self._fold else encodable(text)
 
 
 class Facts:
     """The fields of a view under lower-case names, their texts folded and as they are, and what is already decided."""
 
-    __slots__ = ("cased", "decided", "encoded", "fields", "folded")
+    __slots__ = ("_encoded", "_joined", "_message", "cased", "decided", "fields", "folded")
 
     def __init__(self, fields: Mapping[str, Any], message: str) -> None:
         self.fields = {name.lower(): value for name, value in fields.items()}
         self.folded = Texts(self.fields, message, fold=True)
         self.cased = Texts(self.fields, message, fold=False)
-        self.encoded: dict[str | None, tuple[bytes, ...]] = {}
         self.decided: dict[object, bool] = {}
+        self._message = message
+        self._encoded: dict[str | None, tuple[bytes, ...]] = {}
+        self._joined: str | None = None
 
     def bytes_of(self, field: str | None) -> tuple[bytes, ...]:
         """The unfolded values of a field as UTF-8, for RE2."""
-        encoded = self.encoded.get(field)
+        encoded = self._encoded.get(field)
         if encoded is None:
-            encoded = self.encoded[field] = tuple(text.encode() for text in self.cased[field])
+            encoded = self._encoded[field] = tuple(text.encode() for text in self.cased[field])
         return encoded
+
+    def joined(self) -> str:
+        """All values of the event in one folded text: what is in any of them is in it."""
+        if self._joined is None:
+            self._joined = folded("\0".join(whole_texts(self.fields, self._message)))
+        return self._joined
 
     def is_null(self, field: str) -> bool:
         """Missing, null, or a list of nothing else."""
         value = self.fields.get(field)
         return value is None or (isinstance(value, list | tuple) and not any(item is not None for item in value))
+
+
+def folded(text: str) -> str:
+    """The text without case, character by character, so that parts of it fold to parts of the result."""
+    return encodable(text).casefold()
+
+
+def encodable(text: str) -> str:
+    """The text without lone surrogates (JSON allows them): the automaton and RE2 want UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def whole_texts(fields: Mapping[str, Any], message: str) -> Iterator[str]:
+    """Every text of an event, as a keyword search sees it; the message only where no field holds it."""
+    for value in fields.values():
+        if type(value) is str:
+            yield value
+        else:
+            yield from scalar_texts(value)
+    if message and "message" not in fields:
+        yield message
 
 
 def scalar_texts(value: Any, depth: int = MAX_LIST_DEPTH) -> Iterator[str]:

@@ -6,10 +6,11 @@ Owns the automata, one for each field of a bucket. Refuses to know conditions: i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import ahocorasick_rs
 
-from services.siem.detections.engine.facts import Facts
+from services.siem.detections.engine.facts import Facts, folded, scalar_texts
 from services.siem.detections.engine.literals import Trigger
 
 # Values repeat (images, users, channels), so what a value fires is remembered: this many for each field, and only
@@ -37,22 +38,26 @@ class FieldIndex:
         self._automaton = ahocorasick_rs.AhoCorasick(list(found)) if found else None
         self._remembered: dict[str, frozenset[int]] = {}
 
-    def fired(self, text: str) -> frozenset[int]:
-        """The rules one of whose triggers occurs in a folded text."""
-        known = self._remembered.get(text)
+    def fired(self, value: Any) -> frozenset[int]:
+        """The rules one of whose triggers occurs in a value of the field."""
+        # The value as it came is the key: most events are decided without folding a single text.
+        if type(value) is not str:
+            return frozenset().union(*(self.fired(text) for text in scalar_texts(value)))
+        known = self._remembered.get(value)
         if known is None:
-            known = self._find(text)
-            if len(text) <= REMEMBERED_CHARACTERS:
+            known = self.found(folded(value))
+            if len(value) <= REMEMBERED_CHARACTERS:
                 if len(self._remembered) >= REMEMBERED_VALUES:
                     self._remembered.clear()
-                self._remembered[text] = known
+                self._remembered[value] = known
         return known
 
-    def _find(self, text: str) -> frozenset[int]:
+    def found(self, text: str) -> frozenset[int]:
+        """As `fired`, for a folded text and without remembering it."""
         rules = set(self._exact.get(text, ()))
         if self._automaton is not None and text:
             end = len(text)
-            # Each literal at each of its ends once: a text of a million equal characters must not fire a million times.
+            # Each literal once a kind of place: a million equal characters must not fire a million times.
             places = {
                 (number, start == 0, stop == end)
                 for number, start, stop in self._automaton.find_matches_as_indexes(text, overlapping=True)
@@ -79,13 +84,12 @@ class Index:
     def candidates(self, facts: Facts) -> set[int]:
         """The rules that may match; every rule that does match is among them."""
         rules = set(self._always)
-        for field in self._fields.keys() & facts.fields.keys():
-            index = self._fields[field]
-            rules |= index.present
-            for text in facts.folded[field]:
-                rules |= index.fired(text)
+        fields = facts.fields
+        for field, index in self._fields.items():
+            if field in fields:
+                rules |= index.present
+                rules |= index.fired(fields[field])
         if self._keywords is not None:
             rules |= self._keywords.present
-            for text in facts.folded[None]:
-                rules |= self._keywords.fired(text)
+            rules |= self._keywords.found(facts.joined())
         return rules

@@ -22,6 +22,7 @@ from services.siem.detections.engine.compiled import (
     Regex,
     Text,
 )
+from services.siem.detections.engine.regex_literals import required_literals
 
 
 class Trigger(NamedTuple):
@@ -95,7 +96,10 @@ def _leaf_group(node: Node) -> Group | None:
         case Glob():
             pieces = [piece.casefold() for segment in node.segments for piece in segment]
             return (_text_trigger(node.field, "contains", max(pieces, key=len)),)
-        case Regex() | Cidr() | Compare() | Exists() | FieldRef():
+        case Regex():
+            required = required_literals(node.pattern)
+            return (_text_trigger(node.field, "contains", max(required, key=len, default="")),)
+        case Cidr() | Compare() | Exists() | FieldRef():
             return (Trigger(node.field, "present", ""),)
     return None  # Null and Not may be true of an event that has nothing of the rule in it
 
