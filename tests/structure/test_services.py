@@ -18,6 +18,7 @@ README_LINES = 60
 
 SERVICE_FILES = {"app.py", "settings.py", "README.md", "migrations"}
 FEATURE_FILES = {"routes.py", "events.py", "rpc.py", "service.py", "store.py", "domain.py"}
+IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "subprocess", "time", "uuid", "uuid_utils"}
 SPECIALIST_FILES = {"agent.py", "knowledge"}
 
 #: What a service or a feature has beside these, and why. An entry that is gone must leave this table.
@@ -102,6 +103,17 @@ def test_features_look_alike(service: str) -> None:
     entries = [entry for feature in _features(service) for entry in _entries(feature)]
     stray = [name_of(entry) for entry in entries if entry.name not in FEATURE_FILES and not _declared(entry)]
     assert not stray, listed(stray, f"A feature has {', '.join(sorted(FEATURE_FILES))}; declare more with a reason.")
+
+
+def test_domain_rules_are_pure() -> None:
+    """No I/O, no clock, no randomness: the caller passes in what they decide on."""
+    impure = []
+    for path in SERVICES_FOLDER.rglob("domain.py"):
+        for node in ast.walk(tree_of(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            impure += [f"{name_of(path)}: {name}" for name in names if name.split(".")[0] in IMPURE]
+    assert not impure, listed(impure, "Take times, ids and settings as arguments; do I/O in service.py and store.py.")
 
 
 def test_specialists_look_alike() -> None:
