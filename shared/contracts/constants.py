@@ -86,7 +86,7 @@ class Endpoint(Generic[Q, B, R]):
 
     `query`, `body` and `returns` are msgspec-decodable types; None means "none". A `body` of `bytes` is handed to
     the handler undecoded, with the media types it takes in `consumes`. `max_body` is in bytes. `service` names the
-    folder of services/ whose application handles it. `retry_safe` marks writes a client may send again.
+    folder of services/ whose application handles it. `timeout_seconds` is how long a caller waits for the answer.
     """
 
     method: HttpMethod
@@ -103,6 +103,7 @@ class Endpoint(Generic[Q, B, R]):
     consumes: tuple[str, ...] = ("application/json",)
     produces: str = "application/json"
     max_body: int = 1024 * 1024
+    timeout_seconds: float = 60.0
     deprecated: bool = False
     sunset: str | None = None
     successor: str | None = None

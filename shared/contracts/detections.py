@@ -134,6 +134,8 @@ IMPORT_RULES = Endpoint(
     tag="SIEM / Detection",
     consumes=("application/yaml", "application/x-yaml", "text/yaml"),
     max_body=64 * 1024 * 1024,
+    # Thousands of rules are parsed and compiled before the answer.
+    timeout_seconds=300.0,
 )
 
 DETECTION_MATCHED = Topic("aurora.detections.matched", DetectionMatched, "A rule matched events of a batch")

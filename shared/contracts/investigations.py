@@ -186,6 +186,8 @@ DISPATCH = Endpoint(
     returns=DispatchRecord,
     errors=(VALIDATION, AGENT_NOT_FOUND, UNAVAILABLE, DEADLINE_EXCEEDED),
     tag="Investigations",
+    # The request may ask for 300 s itself.
+    timeout_seconds=310.0,
 )
 LIST_DISPATCHES = Endpoint(
     "GET",
