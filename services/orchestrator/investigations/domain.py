@@ -61,8 +61,6 @@ def next_wave(
     if not asked:
         first = "triage" if "triage" in allowed else (allowed[0] if allowed else None)
         return [] if first is None else [PlannedCall(first, AnalyzeThreat(alert_id=alert_id))]
-    if len(asked) > 1:
-        return []
     iocs = _iocs(assessment for assessment in asked.values() if assessment is not None)
     waiting = [agent for agent in allowed if agent not in asked]
     return [PlannedCall(agent, AnalyzeThreat(alert_id=alert_id, iocs=iocs)) for agent in waiting]
