@@ -26,33 +26,37 @@ LogSource = tuple[str | None, str | None, str | None]
 
 
 class Bucket:
-    """The rules of exactly one logsource. Built on the first event after a change, so adding a rule is cheap."""
+    """The rules of exactly one logsource. Its index is built on the first event after a change."""
 
-    def __init__(self, matchers: Matchers, indexed: bool) -> None:
-        self.rules: dict[str, Node] = {}
-        self._matchers = matchers
+    def __init__(self, indexed: bool) -> None:
+        self._rules: dict[str, tuple[Node, Matcher]] = {}
         self._indexed = indexed
-        self._built: list[tuple[str, Matcher]] | None = None
         self._index: Index | None = None
+        self._numbered: list[tuple[str, Matcher]] = []
 
-    def put(self, rule_id: str, condition: Node | None) -> None:
-        """Add or replace a rule; None removes it."""
-        if condition is None:
-            self.rules.pop(rule_id, None)
-        else:
-            self.rules[rule_id] = condition
-        self._built = self._index = None
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def put(self, rule_id: str, condition: Node, matcher: Matcher) -> None:
+        """Add a rule, or replace the one with its id."""
+        self._rules[rule_id] = condition, matcher
+        self._index = None
+
+    def drop(self, rule_id: str) -> None:
+        """Remove a rule that is there."""
+        del self._rules[rule_id]
+        self._index = None
 
     def collect(self, facts: Facts, matched: set[str]) -> None:
         """Add the ids of the rules that match to `matched`."""
-        if self._built is None:
-            self._built = [(rule_id, self._matchers.matcher(node)) for rule_id, node in self.rules.items()]
-            self._index = build_index(list(self.rules.values())) if self._indexed else None
-        if self._index is None:
-            matched.update(rule_id for rule_id, matcher in self._built if matcher(facts))
+        if not self._indexed:
+            matched.update(rule_id for rule_id, (_, matcher) in self._rules.items() if matcher(facts))
             return
+        if self._index is None:
+            self._index = build_index([condition for condition, _ in self._rules.values()])
+            self._numbered = [(rule_id, matcher) for rule_id, (_, matcher) in self._rules.items()]
         for number in self._index.candidates(facts):
-            rule_id, matcher = self._built[number]
+            rule_id, matcher = self._numbered[number]
             if matcher(facts):
                 matched.add(rule_id)
 
@@ -101,9 +105,9 @@ class Engine:
         place = (rule.product, rule.category, rule.service)
         bucket = self._buckets.get(place)
         if bucket is None:
-            bucket = self._buckets[place] = Bucket(self._matchers, self._indexed)
+            bucket = self._buckets[place] = Bucket(self._indexed)
             self._routes.clear()
-        bucket.put(rule.id, rule.condition)
+        bucket.put(rule.id, rule.condition, self._matchers.matcher(rule.condition))
         self._places[rule.id] = place
 
     def remove(self, rule_id: str) -> None:
@@ -112,8 +116,8 @@ class Engine:
         if place is None:
             return
         bucket = self._buckets[place]
-        bucket.put(rule_id, None)
-        if not bucket.rules:
+        bucket.drop(rule_id)
+        if not bucket:
             del self._buckets[place]
             self._routes.clear()
 

@@ -17,6 +17,7 @@ from services.siem.detections.engine.literals import Trigger
 # short ones, which bounds the memory whatever the events hold.
 REMEMBERED_VALUES = 2048
 REMEMBERED_CHARACTERS = 512
+SLICE_CHARACTERS = 64 * 1024
 
 
 class FieldIndex:
@@ -36,6 +37,7 @@ class FieldIndex:
         self.present = frozenset(present)
         self._rules = list(found.values())
         self._automaton = ahocorasick_rs.AhoCorasick(list(found)) if found else None
+        self._longest = max(map(len, found), default=0)
         self._remembered: dict[str, frozenset[int]] = {}
 
     def fired(self, value: Any) -> frozenset[int]:
@@ -55,18 +57,25 @@ class FieldIndex:
     def found(self, text: str) -> frozenset[int]:
         """As `fired`, for a folded text and without remembering it."""
         rules = set(self._exact.get(text, ()))
-        if self._automaton is not None and text:
-            end = len(text)
-            # Each literal once a kind of place: a million equal characters must not fire a million times.
-            places = {
-                (number, start == 0, stop == end)
-                for number, start, stop in self._automaton.find_matches_as_indexes(text, overlapping=True)
-            }
-            for number, at_start, at_end in places:
-                for how, rule in self._rules[number]:
-                    if how == "contains" or (at_start if how == "startswith" else at_end):
-                        rules.add(rule)
+        for number, at_start, at_end in self._places(text):
+            for how, rule in self._rules[number]:
+                if how == "contains" or (at_start if how == "startswith" else at_end):
+                    rules.add(rule)
         return frozenset(rules)
+
+    def _places(self, text: str) -> set[tuple[int, bool, bool]]:
+        """Which literals occur: (number, at the very start, at the very end), each once however often it is there."""
+        places: set[tuple[int, bool, bool]] = set()
+        if self._automaton is None:
+            return places
+        end = len(text)
+        # In slices, overlapping by a literal, because the automaton lists every single hit: a million backslashes
+        # must not become millions of tuples.
+        for offset in range(0, end, SLICE_CHARACTERS):
+            first = max(0, offset - self._longest)
+            hits = self._automaton.find_matches_as_indexes(text[first : offset + SLICE_CHARACTERS], overlapping=True)
+            places.update((number, first + start == 0, first + stop == end) for number, start, stop in hits)
+        return places
 
 
 class Index:
