@@ -8,6 +8,7 @@ busy peer costs one signature check a minute. This module knows no HTTP and no s
 from __future__ import annotations
 
 import base64
+import hashlib
 import time
 import uuid
 from collections.abc import Mapping
@@ -113,6 +114,13 @@ def public_jwk(kid: str, private_key_pem: str) -> dict[str, str]:
     raw = load_private_key(private_key_pem).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x}
+
+
+def thumbprint(private_key_pem: str) -> str:
+    """A key's own name: the JWK thumbprint of its public half (RFC 7638)."""
+    jwk = public_jwk("", private_key_pem)
+    members = ",".join(f'"{name}":"{jwk[name]}"' for name in ("crv", "kty", "x"))
+    return base64.urlsafe_b64encode(hashlib.sha256(f"{{{members}}}".encode()).digest()).rstrip(b"=").decode()
 
 
 def keys_of(jwks: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:

@@ -1,0 +1,122 @@
+"""What every request passes before its handler: CORS, who is calling, how often; and the headers of every response.
+
+One middleware and one signal handler. It knows no path but by the Endpoint table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from services.gateway.admission import domain
+from services.gateway.admission.domain import Network, Quota
+from services.gateway.admission.service import Limits
+from shared.contracts.catalog import ENDPOINTS
+from shared.contracts.constants import PUBLIC, Endpoint
+from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, AuroraError
+from shared.http import ANONYMOUS
+from shared.identity import Principal
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+QUOTA = web.RequestKey("quota", Quota)
+AnyEndpoint = Endpoint[Any, Any, Any]
+
+
+def endpoint_of(request: web.Request) -> AnyEndpoint | None:
+    """The endpoint that this request is for; None when there is none, or none with this method."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    return _BY_ROUTE.get((request.method, resource.canonical))
+
+
+_BY_ROUTE: dict[tuple[str, str], AnyEndpoint] = {
+    ("GET" if method == "WS" else method, path): endpoint for (method, path), endpoint in ENDPOINTS.items()
+}
+
+
+@dataclass(frozen=True)
+class Door:
+    """`identify(request)` says who calls, or raises. `frontend` is the one foreign origin that may, "" for none."""
+
+    identify: Callable[[web.Request], Awaitable[Principal]]
+    limits: Limits
+    frontend: str
+    trusted: tuple[Network, ...]
+
+    def address_of(self, request: web.Request) -> str:
+        """The client's address, seen through trusted proxies."""
+        return domain.client_address(request.remote, request.headers.get(hdrs.X_FORWARDED_FOR), self.trusted)
+
+    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        """Runs inside the error boundary, before every handler, also before a 404."""
+
+        @web.middleware
+        async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.method == hdrs.METH_OPTIONS and self._is_frontend(request):
+                return web.Response(status=204, headers=domain.preflight_headers())
+            endpoint = endpoint_of(request)
+            if endpoint is not None:
+                await self._admit(request, endpoint)
+            return await handler(request)
+
+        return admit
+
+    async def _admit(self, request: web.Request, endpoint: AnyEndpoint) -> None:
+        if endpoint.method == "WS":
+            self._require_origin(request)
+        refusal, principal = None, ANONYMOUS
+        if endpoint.permission != PUBLIC:
+            try:
+                principal = await self.identify(request)
+            except AuroraError as error:
+                refusal = error
+        request[PRINCIPAL] = principal
+        request["principal_id"] = principal.id
+        # Who is refused is counted too, by address: guessing tokens is not free.
+        if endpoint not in domain.UNLIMITED:
+            await self._count(request, principal)
+        if refusal is not None:
+            raise refusal
+
+    async def _count(self, request: web.Request, principal: Principal) -> None:
+        known = principal is not ANONYMOUS
+        quota = await self.limits.count(principal.id if known else domain.address_key(self.address_of(request)))
+        if quota is None:
+            return
+        request[QUOTA] = quota
+        if quota.exceeded:
+            raise AuroraError(RATE_LIMITED, {"limit": quota.limit}, retry_after=quota.resets_in)
+
+    def _is_frontend(self, request: web.Request) -> bool:
+        return bool(self.frontend) and request.headers.get(hdrs.ORIGIN) == self.frontend
+
+    def _require_origin(self, request: web.Request) -> None:
+        # A browser lets any page open a WebSocket anywhere, and says only here which page it was.
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or self._is_frontend(request) or domain.same_host(origin, request.host):
+            return
+        raise AuroraError(INSUFFICIENT_PERMISSIONS, message="This origin may not open a WebSocket")
+
+    async def stamp(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Adds what every response carries; for the application's on_response_prepare."""
+        headers = response.headers
+        headers.popall(hdrs.SERVER, None)
+        for name, value in domain.SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        if self.frontend:
+            headers.add(hdrs.VARY, hdrs.ORIGIN)
+            if self._is_frontend(request):
+                headers.update(domain.cors_headers(self.frontend))
+        if (quota := request.get(QUOTA)) is not None:
+            headers.update(quota.headers(time.time()))
+
+
+async def principal_of(request: web.Request) -> Principal:
+    """Who calls, as the door found it."""
+    return request[PRINCIPAL]

@@ -1,0 +1,60 @@
+"""Counts requests and sign-ins through Redis, so that every replica counts together.
+
+Limits on requests are for fairness, not for safety: without Redis they let everything pass. The throttle of sign-ins
+is for safety: without Redis nobody signs in (AURORA-5030).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from services.gateway.admission.domain import WINDOW_SECONDS, Quota, address_key
+from shared.cache import Cache
+from shared.errors import RATE_LIMITED, AuroraError
+from shared.log import get_logger
+
+_log = get_logger("admission")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests per minute of one principal, or of one address without one."""
+
+    cache: Cache
+    requests_per_minute: int
+
+    async def count(self, caller: str) -> Quota | None:
+        """Counts one request; None when that can't be done."""
+        try:
+            used, resets_in = await self.cache.increment(f"gateway:requests:{caller}", ttl_seconds=WINDOW_SECONDS)
+        except AuroraError:
+            _log.warning("requests aren't counted")
+            return None
+        return Quota(self.requests_per_minute, used, resets_in)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInThrottle:
+    """Attempts to sign in, counted before the password is looked at, so that a burst in parallel counts too.
+
+    `per_minute` bounds one account from one address. One address may try three times that over all accounts, and an
+    account be tried ten times that from everywhere, so that nobody locks somebody else out from one address.
+    """
+
+    cache: Cache
+    per_minute: int
+
+    async def __call__(self, account: str, address: str) -> None:
+        """Raises AURORA-4290 for an attempt too many, AURORA-5030 when attempts can't be counted."""
+        place = address_key(address)
+        who = hashlib.sha256(account.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        counters = (
+            (f"{who}:{place}", self.per_minute),
+            (f"from:{place}", 3 * self.per_minute),
+            (f"to:{who}", 10 * self.per_minute),
+        )
+        for key, limit in counters:
+            used, resets_in = await self.cache.increment(f"gateway:sign-in:{key}", ttl_seconds=WINDOW_SECONDS)
+            if used > limit:
+                raise AuroraError(RATE_LIMITED, message="Too many sign-in attempts", retry_after=resets_in)

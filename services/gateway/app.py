@@ -1,0 +1,72 @@
+"""Puts the gateway together: its features meet here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from services.gateway.accounts.routes import routes as account_routes
+from services.gateway.accounts.service import Accounts
+from services.gateway.accounts.store import UserStore
+from services.gateway.admission import domain as admission
+from services.gateway.admission.routes import PRINCIPAL, Door, principal_of
+from services.gateway.admission.service import Limits, SignInThrottle
+from services.gateway.idempotency.routes import OnceOnly
+from services.gateway.idempotency.service import Idempotency
+from services.gateway.proxy.routes import add_routes
+from services.gateway.proxy.service import Forwarder
+from services.gateway.sessions.routes import routes as session_routes
+from services.gateway.sessions.service import AccessTokens, Sessions
+from services.gateway.sessions.store import SessionStore
+from services.gateway.settings import GatewaySettings
+from shared import config
+from shared.contracts.catalog import ENDPOINTS
+from shared.http import application
+from shared.identity import Principal, bearer
+from shared.runtime import Platform
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_KEEPALIVE_SECONDS = 75
+
+
+async def start(platform: Platform) -> None:
+    """Serves the public API until the process stops."""
+    settings = platform.settings(GatewaySettings)
+    database = await platform.postgres(MIGRATIONS)
+    cache = platform.cache()
+
+    accounts = Accounts(UserStore(database), workers=settings.password_workers)
+    platform.on_stop(accounts.close)
+    await accounts.ensure_first_user(settings.admin_password_file)
+    sessions = Sessions(
+        SessionStore(database),
+        cache,
+        AccessTokens(config.read_secret_text(settings.token_key_file), settings.access_token_seconds),
+        accounts,
+        SignInThrottle(cache, settings.login_attempts_per_minute),
+        refresh_seconds=settings.refresh_token_seconds,
+    )
+    platform.spawn("sessions", sessions.keep_house())
+
+    async def identify(request: web.Request) -> Principal:
+        return await sessions.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
+
+    limits = Limits(cache, settings.requests_per_minute)
+    door = Door(identify, limits, settings.frontend_url.rstrip("/"), admission.networks(settings.trusted_proxies))
+    forwarder = Forwarder(settings.upstreams(), platform.signer)
+    platform.on_stop(forwarder.close)
+
+    app = application(
+        platform.name,
+        [*account_routes(accounts), *session_routes(sessions, door.address_of)],
+        authenticate=principal_of,
+        mode=platform.mode,
+        middlewares=[door.middleware()],
+    )
+    proxied = [endpoint for endpoint in ENDPOINTS.values() if endpoint.service != platform.name]
+    longest = max(endpoint.timeout_seconds for endpoint in proxied)
+    once = OnceOnly(Idempotency(cache, running_seconds=int(longest) + 60))
+    add_routes(app, proxied, forwarder, lambda request: request[PRINCIPAL], once)
+    app.on_response_prepare.append(door.stamp)
+    await platform.serve_app(app, auto_decompress=False, keepalive_timeout=_KEEPALIVE_SECONDS)
