@@ -1,0 +1,142 @@
+"""Which parser an item goes to: the table of formats, and how each is told from the others.
+
+A record inside a syslog line or a shipper's JSON envelope is unwrapped, so that it becomes the same event however it
+came; what the wrapping adds (host, facility) is kept. An unknown line is a "generic.text" event, never an error.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.siem.event import Event, View
+from services.siem.logs.parsers import (
+    access_log,
+    auditd,
+    cisco_ios,
+    generic_json,
+    linux_syslog,
+    windows_shapes,
+)
+from services.siem.logs.parsers.interface import Context, Document, DocumentParser, TextParser
+from services.siem.logs.parsers.linux_syslog import Line
+from services.siem.logs.parsers.times import iso
+from services.siem.logs.parsers.values import one_line
+
+_ISO_START = re.compile(r"\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?)")
+#: The kernel log's form of an audit record, when no auditd runs; and that of auditd's dispatcher.
+_AUDIT_INSIDE = re.compile(r"(?:\[ *\d+\.\d+\] )?(?:audit: )?((?:node=\S+ )?type=\S+ (?:msg=)?audit\(.*)$")
+_WEB_SERVERS = {"nginx": "nginx", "apache": "apache", "apache2": "apache", "httpd": "apache"}
+#: Where shippers put the line they read.
+_ENVELOPE = ("message", "log", "event.original", "line")
+
+
+class Format(NamedTuple):
+    """A format that a sender may ask for by name: how its lines and its JSON objects are read (None: it has none), and
+    which objects it takes."""
+
+    text: TextParser | None = None
+    document: DocumentParser | None = None
+    takes: Callable[[Document], bool] = bool
+
+
+def text_event(line: str, context: Context) -> Event:
+    """A line of no known format, with the ISO time it may start with."""
+    found = _ISO_START.match(line)
+    when = (iso(found[1]) if found else None) or context.received_at
+    message = one_line(line)
+    view = View(None, None, (), {"message": message})
+    return Event(when, "generic.text", message, {"event.dataset": "generic.text"}, [view], line)
+
+
+def syslog(line: str, context: Context) -> Event | None:
+    """A syslog line, or the record of another format that it carries; None when it has no syslog header."""
+    parts = linux_syslog.read_line(line, context.received_at)
+    return None if parts is None else _unwrapped(parts, line, context)
+
+
+def _unwrapped(parts: Line, raw: str, context: Context) -> Event:
+    event = None
+    if (audit := _AUDIT_INSIDE.match(parts.message)) is not None:
+        event = auditd.parse(audit[1], context)
+    elif (server := _WEB_SERVERS.get(parts.program)) is not None:
+        event = access_log.parse_as(server, parts.message, context)
+    elif parts.message.startswith("{") and (document := read_object(parts.message)) is not None:
+        event = generic_json.parse(document, raw, context)
+        if parts.program:
+            event.ecs.setdefault("process.name", parts.program)
+    if event is None:
+        return linux_syslog.event_of(parts, raw, context)
+    event.raw = raw
+    if parts.host:
+        event.ecs.setdefault("host.name", parts.host)
+    return event
+
+
+FORMAT_TABLE: dict[str, Format] = {
+    "syslog": Format(syslog),
+    "auditd": Format(auditd.parse),
+    "nginx": Format(access_log.parse_nginx),
+    "apache": Format(access_log.parse_apache),
+    "cisco_ios": Format(cisco_ios.parse),
+    "windows": Format(document=windows_shapes.parse, takes=windows_shapes.is_windows),
+    "json": Format(document=generic_json.parse),
+    "text": Format(text_event),
+}
+
+
+def read_object(line: str) -> Document | None:
+    """The JSON object that a line is, else None."""
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def recognise_text(line: str, context: Context) -> Event | None:
+    """The event of a line of any format but JSON and plain text; None for those."""
+    if line.startswith(("type=", "node=")) and (event := auditd.parse(line, context)) is not None:
+        return event
+    for parser in _IN_TURN:
+        if (event := parser(line, context)) is not None:
+            return event
+    return None
+
+
+#: The order matters: a Cisco line may have a syslog header of its own, an access line has no header at all.
+_IN_TURN: tuple[Callable[[str, Context], Event | None], ...] = (cisco_ios.parse, syslog, access_log.parse)
+
+
+def recognise_document(document: Document, raw: str, context: Context) -> Event:
+    """The event of a JSON object: Windows, the journal, a shipped line of another format, or generic."""
+    if windows_shapes.is_windows(document):
+        return windows_shapes.parse(document, raw, context)
+    if "MESSAGE" in document and ("__REALTIME_TIMESTAMP" in document or "SYSLOG_IDENTIFIER" in document):
+        return linux_syslog.from_journal(document, raw, context)
+    event = generic_json.parse(document, raw, context)
+    line = _shipped_line(document)
+    if line is not None and (shipped := recognise_text(line, context)) is not None:
+        return _within(event, shipped)
+    return event
+
+
+def _shipped_line(document: Document) -> str | None:
+    for name in _ENVELOPE:
+        value: Any = document.get(name)
+        if isinstance(value, str) and value:
+            return value.rstrip("\r\n")
+    return None
+
+
+def _within(envelope: Event, shipped: Event) -> Event:
+    """A shipped line's event with what its envelope knows: the host it was read on wins over the line's own."""
+    shipped.raw = envelope.raw
+    for name, value in envelope.ecs.items():
+        if name.startswith("host."):
+            shipped.ecs[name] = value
+        else:
+            shipped.ecs.setdefault(name, value)
+    shipped.views.append(envelope.views[0])
+    return shipped
