@@ -126,7 +126,7 @@ class Gateway:
 
     def log(self) -> list[dict[str, Any]]:
         """What the gateway has logged."""
-        return [orjson.loads(line) for line in self.log_file.read_bytes().splitlines() if line.startswith(b"{")]
+        return _lines(self.log_file)
 
 
 async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, str]) -> dict[str, str]:
@@ -180,12 +180,15 @@ async def process(environment: Mapping[str, str], log_file: Path) -> AsyncIterat
 
 async def _port(child: asyncio.subprocess.Process, log_file: Path) -> int:
     async with asyncio.timeout(_START_SECONDS):
-        while True:
-            for line in log_file.read_bytes().splitlines():
-                if b'"serving"' in line:
-                    return int(orjson.loads(line)["port"])
-            assert child.returncode is None, log_file.read_text()
+        while not (serving := _lines(log_file, "serving")):
+            assert child.returncode is None, _lines(log_file)
             await asyncio.sleep(0.02)
+    return int(serving[0]["port"])
+
+
+def _lines(log_file: Path, message: str | None = None) -> list[dict[str, Any]]:
+    lines = [orjson.loads(line) for line in log_file.read_bytes().splitlines(keepends=True) if line.endswith(b"}\n")]
+    return [line for line in lines if message in (None, line["message"])]
 
 
 @asynccontextmanager
