@@ -39,7 +39,9 @@ _SETTINGS = {
 
 def dsn(role: str, port: int, passfile: Path) -> str:
     """A DSN without a secret: libpq's and asyncpg's `passfile` parameter names where it is."""
-    return f"postgresql://{role}@{HOST}:{port}/{DATABASE}?{urlencode({'passfile': str(passfile)})}"
+    # No TLS on loopback; saying so saves each client a question, and a look into its home folder.
+    query = urlencode({"sslmode": "disable", "passfile": str(passfile)})
+    return f"postgresql://{role}@{HOST}:{port}/{DATABASE}?{query}"
 
 
 def with_role(admin_dsn: str, role: str, passfile: Path) -> str:
@@ -77,7 +79,7 @@ def command(folder: DataFolder, port: int) -> Command:
     return Command(
         name="postgres",
         argv=(str(home / "bin" / "postgres"), "-D", str(cluster), *settings),
-        ready=lambda: postgres_serves(port, ADMIN),
+        ready=lambda: postgres_serves(port),
         log=folder.log("postgres"),
         url=f"postgresql://{HOST}:{port}/{DATABASE}",
         environment=_ENVIRONMENT,

@@ -67,7 +67,7 @@ class Child:
                 group=account[1] if account else None,
                 extra_groups=[] if account else None,
                 # Runs after the change of user, which would clear the death signal.
-                preexec_fn=_die_with_parent(command.death_signal),  # noqa: PLW1509
+                preexec_fn=die_with_parent(command.death_signal),  # noqa: PLW1509
             )
         loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[int] = loop.create_future()
@@ -103,7 +103,8 @@ class Child:
         await self.wait()
 
 
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """What a child runs before its program, so that the kernel ends it with the thread that started it."""
     parent = os.getpid()
 
     def arm() -> None:

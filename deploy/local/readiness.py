@@ -28,9 +28,12 @@ async def _connection(host: str, port: int) -> AsyncIterator[tuple[asyncio.Strea
             writer.close()
 
 
-async def postgres_serves(port: int, user: str) -> bool:
-    """True when it asks for our authentication ("R"); while it recovers it answers with an error ("E")."""
-    parameters = b"user\0" + user.encode() + b"\0database\0postgres\0\0"
+async def postgres_serves(port: int) -> bool:
+    """True when it asks for our authentication ("R"); while it recovers it answers with an error ("E").
+
+    Any user name will do: with SCRAM an unknown one is asked for a password too.
+    """
+    parameters = b"user\0probe\0database\0postgres\0\0"
     startup = struct.pack("!II", len(parameters) + 8, _POSTGRES_PROTOCOL) + parameters
     try:
         async with _connection(HOST, port) as (reader, writer):
@@ -70,3 +73,19 @@ async def http_serves(url: str) -> bool:
             return len(status) > 1 and status[1] == b"200"
     except (OSError, ValueError):
         return False
+
+
+async def serves(url: str, *, password: str = "") -> bool:
+    """Whether what listens at `url` serves, asked in the protocol of the URL's scheme.
+
+    `password` is for the Redis protocol. Services and agents are asked for their readiness over HTTP.
+    """
+    parts = urlsplit(url)
+    port = parts.port or 0
+    if parts.scheme == "postgresql":
+        return await postgres_serves(port)
+    if parts.scheme == "nats":
+        return await nats_serves(port)
+    if parts.scheme == "redis":
+        return await valkey_serves(port, password)
+    return await http_serves(f"http://{parts.netloc}/health/readiness")

@@ -104,10 +104,14 @@ class Launcher:
             ready=ready,
             log=self._folder.log(service.name),
             url=self.url(service.name),
-            # An administrator's DSN is for the supervisor alone.
-            environment=child_environment(self._environment(service), without=("AURORA_POSTGRES_DSN",)),
+            environment=child_environment(self._environment(service), without=self._withheld(service)),
             cwd=self._folder.root,
         )
+
+    @staticmethod
+    def _withheld(service: Service) -> tuple[str, ...]:
+        # An administrator's DSN is for the supervisor alone; a store's address for those who hold it.
+        return ("AURORA_POSTGRES_DSN",) if service.clickhouse else ("AURORA_POSTGRES_DSN", "AURORA_CLICKHOUSE_URL")
 
     def _environment(self, service: Service) -> dict[str, str]:
         folder = self._folder

@@ -25,6 +25,7 @@ from deploy.local.process import Command
 from deploy.local.publication import publish
 from deploy.local.servers import makers
 from deploy.local.supervised import Supervised
+from shared.errors import AuroraError
 from shared.migrate import provision
 
 _PROVISION_SECONDS = 30.0
@@ -168,6 +169,8 @@ async def _translated(work: Awaitable[None], service: str) -> None:
     try:
         async with asyncio.timeout(_PROVISION_SECONDS):
             await work
+    except (TimeoutError, AuroraError) as error:
+        raise StackError("PostgreSQL does not answer: is AURORA_POSTGRES_DSN right?") from error
     except Exception as error:
         # The boundary to a server that may be anybody's: whatever it refuses is one line here.
         raise StackError(f"PostgreSQL refused to set up the role of {service} ({type(error).__name__})") from error

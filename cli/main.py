@@ -1,0 +1,52 @@
+"""`aurora`: the command line. Finds a command by its name in cli/<name>.py and tells failures as one line.
+
+A command module has a click command named `command`; it is imported only when it is called or listed. To add one,
+write the module and put its name into COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from deploy.local.errors import StackError
+from shared.config import ConfigError
+from shared.errors import AuroraError
+
+COMMANDS: tuple[str, ...] = ("up", "status", "down")
+
+
+class Failure(click.ClickException):
+    """A failure told as one line on stderr, with exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"aurora: {self.message}", err=True, file=file)
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (StackError, ConfigError, AuroraError) as error:
+            raise Failure(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Aurora: an open, self-hosted security operations centre."""
+
+
+if __name__ == "__main__":
+    main()
