@@ -26,7 +26,7 @@ from shared.errors import (
     VALIDATION,
     AuroraError,
 )
-from shared.http_errors import error_of, error_response
+from shared.http_errors import REQUEST_ID, error_of, error_response
 from shared.identity import Principal
 from shared.log import get_logger
 
@@ -49,6 +49,8 @@ class Host:
 
 
 HOST = web.AppKey("host", Host)
+#: Who asked, for the log; whoever authenticates sets it.
+PRINCIPAL_ID = web.RequestKey("principal_id", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,14 @@ def application(
 async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
     """The three headers of every response, handshakes and errors too (SOC page, "API versioning headers")."""
     response.headers["X-API-Version"] = API_VERSION
-    response.headers[telemetry.REQUEST_ID_HEADER] = request.get("request_id") or telemetry.request_id()
+    response.headers[telemetry.REQUEST_ID_HEADER] = request.get(REQUEST_ID) or telemetry.request_id()
     response.headers["X-AuroraSOC-Mode"] = request.app[HOST].mode()
 
 
 @web.middleware
 async def _observe(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
     request_id = telemetry.accept_request_id(request.headers.get(telemetry.REQUEST_ID_HEADER))
-    request["request_id"] = request_id
+    request[REQUEST_ID] = request_id
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unmatched"
     service = request.app[HOST].service
@@ -119,7 +121,7 @@ async def _observe(request: web.Request, handler: AiohttpHandler) -> web.StreamR
             route=route,
             status=response.status,
             milliseconds=round(seconds * 1000, 2),
-            principal=request.get("principal_id"),
+            principal=request.get(PRINCIPAL_ID),
         )
     return response
 
@@ -148,7 +150,7 @@ def _endpoint_handler(route: Route, authenticate: Authenticate) -> AiohttpHandle
 
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = ANONYMOUS if endpoint.permission == PUBLIC else await authenticate(request)
-        request["principal_id"] = principal.id
+        request[PRINCIPAL_ID] = principal.id
         principal.require(endpoint.permission)
         query = None if endpoint.query is None else _decode_query(request, endpoint.query)
         body = None if endpoint.body is None else await _decode_body(request, endpoint)

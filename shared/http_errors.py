@@ -33,6 +33,8 @@ _BY_STATUS: dict[int, ErrorCode] = {
     500: INTERNAL,
     503: UNAVAILABLE,
 }
+#: The request's X-Request-ID, set before anything can be refused.
+REQUEST_ID = web.RequestKey("request_id", str)
 #: Paths that answer in the SOC envelope; all others are the RCA page's (DECISIONS, "Requests and errors").
 _SOC_PREFIXES = ("/api/v1/", "/metrics", "/.well-known/")
 
@@ -49,7 +51,7 @@ def error_body(error: AuroraError, request_id: str) -> ErrorEnvelope:
 
 def error_response(request: web.Request, error: AuroraError, *, allow: str | None = None) -> web.Response:
     """The response that tells a refusal in the form this path and this client use."""
-    request_id = request.get("request_id", "")
+    request_id = request.get(REQUEST_ID, "")
     status = error.code.status
     content_type = "application/json"
     body: Any

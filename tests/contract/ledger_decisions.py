@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.contract.ledger_row import Requirement, rows
 
 
+_HTTP = "tests/contract/test_http.py::"
+
+
 def _bullet(section: str, number: int, *entries: tuple[str, ...]) -> tuple[Requirement, ...]:
     return rows("DECISIONS", f"{section} {number}", *entries)
 
@@ -83,15 +86,28 @@ _REQUESTS = (
     *_bullet(
         "Requests and errors",
         1,
-        ("envelopes", "SOC paths answer errors in the SOC envelope, RCA paths in {error, code}, with the same codes"),
-        ("never HTML", "Malformed JSON, 404, 405, 413 and 415 too"),
+        (
+            "envelopes",
+            "SOC paths answer errors in the SOC envelope, RCA paths in {error, code}, with the same codes",
+            _HTTP + "test_every_refusal_is_the_envelope_and_never_html",
+            _HTTP + "test_paths_of_the_rca_page_answer_errors_in_its_format",
+        ),
+        (
+            "never HTML",
+            "Malformed JSON, 404, 405, 413 and 415 too",
+            _HTTP + "test_every_refusal_is_the_envelope_and_never_html",
+        ),
         ("detail", "detail lists each invalid field with its path"),
         (
             "codes",
             "The codes of the page are the whole set unless an ADR adds one",
             "tests/contract/test_pages.py::test_codes_beside_the_page_are_explained_in_a_record",
         ),
-        ("problem+json", "Accept: application/problem+json gets RFC 9457"),
+        (
+            "problem+json",
+            "Accept: application/problem+json gets RFC 9457",
+            _HTTP + "test_problem_json_is_given_to_whoever_asks_for_it",
+        ),
     ),
     *_bullet(
         "Requests and errors", 2, ("private", "404 where existence is private, 403 where the permission is missing")
@@ -100,7 +116,11 @@ _REQUESTS = (
         "Requests and errors",
         3,
         ("headers", "The three headers are on every response, errors and WebSocket handshakes too"),
-        ("request id", "A valid incoming X-Request-ID is kept"),
+        (
+            "request id",
+            "A valid incoming X-Request-ID is kept",
+            _HTTP + "test_a_valid_request_id_is_kept_and_another_is_replaced",
+        ),
     ),
     *_bullet(
         "Requests and errors",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.contract.ledger_row import Requirement, endpoints, rows
 
+_HTTP = "tests/contract/test_http.py::"
+_REFUSALS = _HTTP + "test_every_refusal_is_the_envelope_and_never_html"
+
 ROWS: tuple[Requirement, ...] = (
     *rows(
         "RCA",
@@ -142,17 +145,21 @@ ROWS: tuple[Requirement, ...] = (
     *rows(
         "RCA",
         "Error Responses",
-        ("format", '{"error": description, "code": code}'),
+        (
+            "format",
+            '{"error": description, "code": code}',
+            _HTTP + "test_paths_of_the_rca_page_answer_errors_in_its_format",
+        ),
         ("200", "OK: successful request"),
         ("201", "Created: resource created successfully"),
         ("202", "Accepted: request accepted for async processing"),
-        ("400", "Bad Request: invalid request format or parameters"),
-        ("401", "Unauthorized: authentication required"),
-        ("403", "Forbidden: insufficient permissions"),
-        ("404", "Not Found: resource not found"),
+        ("400", "Bad Request: invalid request format or parameters", _REFUSALS),
+        ("401", "Unauthorized: authentication required", _REFUSALS),
+        ("403", "Forbidden: insufficient permissions", _REFUSALS),
+        ("404", "Not Found: resource not found", _REFUSALS),
         ("409", "Conflict: resource already exists"),
-        ("429", "Too Many Requests: rate limit exceeded"),
-        ("500", "Internal Server Error: server error"),
+        ("429", "Too Many Requests: rate limit exceeded", _REFUSALS),
+        ("500", "Internal Server Error: server error", _REFUSALS),
         ("503", "Service Unavailable: service temporarily unavailable"),
     ),
     *rows(

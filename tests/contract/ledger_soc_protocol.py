@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.contract.ledger_row import Requirement, rows
 
 _PAGES = "tests/contract/test_pages.py::"
+_HTTP = "tests/contract/test_http.py::"
 TABLE = _PAGES + "test_the_error_table_is_the_pages"
 
 ROWS: tuple[Requirement, ...] = (
@@ -60,17 +61,44 @@ ROWS: tuple[Requirement, ...] = (
     *rows(
         "SOC",
         "Error response envelope",
-        ("shape", '{"error": {code, message, detail, timestamp, request_id}}'),
-        ("everywhere", "All errors follow the envelope"),
-        ("timestamp", "timestamp is UTC with milliseconds: 2026-06-14T12:00:00.000Z"),
-        ("request id", "request_id is the X-Request-ID of the response"),
+        (
+            "shape",
+            '{"error": {code, message, detail, timestamp, request_id}}',
+            _HTTP + "test_an_error_has_the_envelope_of_the_page",
+        ),
+        ("everywhere", "All errors follow the envelope", _HTTP + "test_every_refusal_is_the_envelope_and_never_html"),
+        (
+            "timestamp",
+            "timestamp is UTC with milliseconds: 2026-06-14T12:00:00.000Z",
+            _HTTP + "test_the_timestamp_of_an_error_is_utc_with_milliseconds",
+        ),
+        (
+            "request id",
+            "request_id is the X-Request-ID of the response",
+            _HTTP + "test_the_request_id_of_an_error_is_that_of_its_response",
+        ),
     ),
     *rows(
         "SOC",
         "API versioning headers",
-        ("X-API-Version", "1.0 on every response"),
-        ("X-Request-ID", "uuid, unique per request, on every response"),
-        ("X-AuroraSOC-Mode", "dry_run | monitor | active on every response"),
+        (
+            "X-API-Version",
+            "1.0 on every response",
+            _HTTP + "test_an_answer_has_the_three_headers",
+            _HTTP + "test_every_refusal_has_the_three_headers",
+        ),
+        (
+            "X-Request-ID",
+            "uuid, unique per request, on every response",
+            _HTTP + "test_an_answer_has_the_three_headers",
+            _HTTP + "test_every_refusal_has_the_three_headers",
+        ),
+        (
+            "X-AuroraSOC-Mode",
+            "dry_run | monitor | active on every response",
+            _HTTP + "test_an_answer_has_the_three_headers",
+            _HTTP + "test_every_refusal_has_the_three_headers",
+        ),
         ("Deprecation", "true on deprecated routes"),
         ("Sunset", "ISO 8601 date on deprecated routes: 2026-12-31T00:00:00Z"),
     ),
