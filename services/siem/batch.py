@@ -24,7 +24,11 @@ class StoredEvent:
 
 @dataclass(slots=True)
 class Batch:
-    """Events that were written to ClickHouse together, in the order received. `seq` orders batches."""
+    """Events that were written to ClickHouse together, in the order received. `seq` orders batches.
+
+    `attempts` counts how often it was given back.
+    """
 
     seq: int
     events: list[StoredEvent]
+    attempts: int = 0

@@ -1,0 +1,89 @@
+"""The composition root of siem: opens the stores, puts the features together, serves."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from services.siem.logs.routes import routes as log_routes
+from services.siem.logs.service import Logs, read_batch
+from services.siem.logs.store import LogStore
+from services.siem.logs.writer import Writer
+from services.siem.settings import SiemSettings
+from services.siem.worklist.service import Worklist
+from shared import config
+from shared.clickhouse import ClickHouse, Embedded, Server
+from shared.errors import AuroraError
+from shared.log import get_logger
+from shared.postgres import Database
+from shared.runtime import Platform
+
+HERE = Path(__file__).parent
+_WRITERS = 2
+_SCHEMA_RETRY_SECONDS = 2.0
+_log = get_logger("siem")
+
+
+async def start(platform: Platform) -> None:
+    """Runs siem until the platform stops it."""
+    settings = platform.settings(SiemSettings)
+    database = await platform.postgres(HERE / "migrations")
+    clickhouse = await _open_clickhouse(platform, settings)
+    logs, _worklist = await _logs(platform, settings, database, clickhouse)
+    await platform.serve(log_routes(logs))
+
+
+async def _open_clickhouse(platform: Platform, settings: SiemSettings) -> ClickHouse:
+    place = _place(settings)
+    clickhouse = await ClickHouse.open(place, read_seconds=settings.search_seconds)
+    platform.on_stop(clickhouse.close)
+    platform.check("clickhouse", clickhouse.ping)
+    try:
+        await clickhouse.apply(HERE / "clickhouse")
+    except AuroraError:
+        if isinstance(place, Embedded):
+            raise
+        platform.spawn("clickhouse-schema", _apply_later(clickhouse))
+    return clickhouse
+
+
+def _place(settings: SiemSettings) -> Embedded | Server:
+    if settings.clickhouse_url is not None:
+        file = settings.clickhouse_password_file
+        password = None if file is None else config.read_secret(file)
+        return Server(settings.clickhouse_url, settings.clickhouse_user, password)
+    if settings.clickhouse_path is None:
+        raise config.ConfigError("AURORA_CLICKHOUSE_PATH or AURORA_CLICKHOUSE_URL is not set")
+    return Embedded(settings.clickhouse_path)
+
+
+async def _apply_later(clickhouse: ClickHouse) -> None:
+    """A server that is down stops no start: until it answers, intake and search say so."""
+    while True:
+        await asyncio.sleep(_SCHEMA_RETRY_SECONDS)
+        try:
+            await clickhouse.apply(HERE / "clickhouse")
+        except AuroraError as error:
+            _log.info("waiting for clickhouse", reason=error.code.code)
+        else:
+            return
+
+
+async def _logs(
+    platform: Platform, settings: SiemSettings, database: Database, clickhouse: ClickHouse
+) -> tuple[Logs, Worklist]:
+    store = LogStore(clickhouse)
+    worklist = Worklist(
+        database,
+        partial(read_batch, store),
+        alone=settings.clickhouse_url is None,
+        max_events=settings.waiting_events,
+    )
+    writer = Writer(store, worklist, max_bytes=settings.intake_bytes)
+    await worklist.start()
+    platform.on_stop(worklist.close)
+    platform.spawn("worklist-heartbeat", worklist.heartbeat())
+    for number in range(_WRITERS):
+        platform.spawn(f"log-writer-{number}", writer.run())
+    return Logs(store, writer), worklist

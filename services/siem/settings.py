@@ -1,0 +1,25 @@
+"""What the siem service can be told from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SiemSettings:
+    """Sizes in bytes, times in seconds. One of `clickhouse_path` and `clickhouse_url` is needed; the URL wins."""
+
+    #: The folder of the engine that runs in this process; only one process at a time may use it.
+    clickhouse_path: Path | None = None
+    #: A server: `https://host:8443/database`.
+    clickhouse_url: str | None = None
+    clickhouse_user: str | None = None
+    clickhouse_password_file: Path | None = None
+    #: Bodies that are received and not yet durable; beyond it intake answers 429. An event takes about five times
+    #: its size while it is parsed, so this bounds the process to well under a gigabyte.
+    intake_bytes: int = 64 * 1024 * 1024
+    #: Stored events that wait for detection in memory; beyond it they are read again when their turn comes.
+    waiting_events: int = 50_000
+    #: A search that takes longer is refused.
+    search_seconds: float = 10.0

@@ -1,0 +1,62 @@
+"""The SQL of the work list: writers that are alive, and the batches each of them owns.
+
+Every comparison of times is made by the database's own clock, so that processes needn't agree on theirs.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from shared.postgres import Connection, Database
+
+
+async def beat(database: Database, writer: UUID, seconds: float) -> None:
+    """Says that the writer is alive for the next `seconds`, and clears away those long gone."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            """INSERT INTO writers (id, alive_until) VALUES ($1, now() + make_interval(secs => $2))
+               ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until""",
+            writer,
+            seconds,
+        )
+        await connection.execute("DELETE FROM writers WHERE alive_until < now() - interval '1 hour'")
+
+
+async def retire(database: Database, writer: UUID) -> None:
+    """The writer is gone: its batches are anyone's."""
+    await database.execute("DELETE FROM writers WHERE id = $1", writer)
+
+
+async def retire_others(database: Database, writer: UUID) -> None:
+    """Every other writer is gone."""
+    await database.execute("DELETE FROM writers WHERE id <> $1", writer)
+
+
+async def open_batch(database: Database, writer: UUID, rows: int) -> int:
+    """A new batch of the writer; its number, committed."""
+    seq: int = await database.fetchval("INSERT INTO batches (owner, rows) VALUES ($1, $2) RETURNING seq", writer, rows)
+    return seq
+
+
+async def owns(database: Database, writer: UUID, seq: int) -> bool:
+    """Whether the batch is still the writer's."""
+    return bool(await database.fetchval("SELECT true FROM batches WHERE seq = $1 AND owner = $2", seq, writer))
+
+
+async def take_orphan(database: Database, writer: UUID) -> int | None:
+    """The oldest batch whose owner isn't alive, now the writer's; None when there is none."""
+    seq: int | None = await database.fetchval(
+        """UPDATE batches SET owner = $1 WHERE seq = (
+             SELECT seq FROM batches AS batch
+             WHERE owner <> $1 AND NOT EXISTS (
+               SELECT 1 FROM writers WHERE writers.id = batch.owner AND writers.alive_until > now())
+             ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED)
+           RETURNING seq""",
+        writer,
+    )
+    return seq
+
+
+async def remove(database: Database | Connection, writer: UUID, seq: int) -> bool:
+    """Takes the batch off the list; False when it isn't the writer's any more."""
+    return bool(await database.execute("DELETE FROM batches WHERE seq = $1 AND owner = $2", seq, writer))
