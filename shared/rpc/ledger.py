@@ -13,12 +13,13 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from shared.errors import CONFLICT, RATE_LIMITED, AuroraError
 from shared.rpc.limits import RpcLimits
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An encoded reply. `keep` is false for a refusal that a retry may turn into a result."""
 
     body: bytes
@@ -35,11 +36,12 @@ class Entry:
 
 
 class Ledger:
-    """Running and lately finished handoffs of one server."""
+    """Running and lately finished handoffs of one server. `tasks` are all that haven't ended, abandoned ones too."""
 
     def __init__(self, limits: RpcLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._running: dict[Hashable, Entry] = {}
         self._kept: OrderedDict[Hashable, tuple[float, Entry, int]] = OrderedDict()
         self._bytes = 0
@@ -59,6 +61,7 @@ class Ledger:
             raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
         entry = Entry(digest, asyncio.create_task(work(), name=f"rpc handoff {key}"))
         self._running[key] = entry
+        self.tasks.add(entry.task)
         entry.task.add_done_callback(lambda task: self._finished(key, entry, task))
         return entry
 
@@ -77,19 +80,8 @@ class Ledger:
             del self._running[key]
             entry.task.cancel()
 
-    async def close(self) -> None:
-        """Cancels what still runs and waits for its end."""
-        tasks = [entry.task for entry in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    @property
-    def running(self) -> set[asyncio.Task[Reply]]:
-        """The tasks of running handoffs."""
-        return {entry.task for entry in self._running.values()}
-
     def _finished(self, key: Hashable, entry: Entry, task: asyncio.Task[Reply]) -> None:
+        self.tasks.discard(task)
         if self._running.get(key) is entry:
             del self._running[key]
         if task.cancelled() or task.exception() is not None or not task.result().keep:

@@ -15,6 +15,8 @@ class RpcLimits:
     """Bytes of one message, either way. A longer request closes the connection (1009), a longer result is an error."""
     max_batch: int = 100
     """Requests of one batch."""
+    max_batches: int = 16
+    """Unanswered batches of one connection: each may hold a frame of replies."""
     max_in_flight: int = 128
     """Running requests of one connection. More than a batch and than a Peer sends, so neither meets it by itself."""
     max_connections: int = 256

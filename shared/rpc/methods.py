@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
-from jsonrpcserver import Error, Result, Success, dispatch_to_serializable
+from jsonrpcserver import Error, Result, Success
+from jsonrpcserver.dispatcher import create_request, dispatch_request, to_response
+from jsonrpcserver.response import to_serializable_one
 from msgspec import UNSET
 
 from shared.contracts.agents import Handoff
@@ -48,14 +51,11 @@ E_co = TypeVar("E_co", covariant=True)
 CANCEL = "rpc.cancel"
 _RESERVED = "rpc."
 _META = "_meta"
-#: What jsonrpcserver answers when it itself fails.
-_LIBRARY_FAILED = -32000
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(msgspec.Struct, frozen=True, gc=False):
     """What a handler knows of its caller. Cancellation is the task's own: the handler is cancelled when the caller
     takes the request back, when its time is up, and, for a call without a handoff, when the connection is lost."""
 
@@ -83,8 +83,7 @@ def bind(method: Method[P, R], handler: Handler[P, R]) -> Binding[P, R]:
     return Binding(method, handler)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A checked call, ready to run: within `seconds`, once for all requests of one `key` (None: every time)."""
 
     binding: Binding[Any, Any]
@@ -113,8 +112,7 @@ class Session(Protocol[E_co]):
         """Cancels the connection's running requests of that id; whether there was one."""
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """One message: by which session, with which id, whether it wants an answer and whether it stands in a batch."""
 
     session: Session[Any]
@@ -123,23 +121,18 @@ class Arrival:
     in_batch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Generic[E]):
-    """The session's handle of a call that was begun."""
+class _AnyParams(inspect.Signature):
+    """Binds to everything: the library checks params against a signature, and here the params struct is the check."""
 
-    handle: E
+    def bind(self, /, *_args: Any, **_kwargs: Any) -> inspect.BoundArguments:
+        return inspect.BoundArguments(self, OrderedDict())
 
 
 class _Starter:
-    """What the library calls for a method. `__signature__` spares it from inspecting a function on each call, and
-    accepts anything, since the params struct is the check."""
+    """What the library calls for a method."""
 
-    __signature__ = inspect.Signature(
-        [
-            inspect.Parameter("positional", inspect.Parameter.VAR_POSITIONAL),
-            inspect.Parameter("named", inspect.Parameter.VAR_KEYWORD),
-        ]
-    )
+    # Spares the library from inspecting a function on each call.
+    __signature__ = _AnyParams()
 
     def __init__(self, begin: Callable[[Arrival, dict[str, Any]], object]) -> None:
         self._begin = begin
@@ -154,12 +147,12 @@ class _Starter:
             return Error(error.code, error.message, error.data)
 
 
-Registry = Mapping[str, _Starter]
+Registry = dict[str, Callable[..., Result]]
 
 
 def registry(bindings: Iterable[Binding[Any, Any]]) -> Registry:
     """The dispatch table. Raises ValueError when two bindings name one method."""
-    table = {CANCEL: _Starter(_cancel)}
+    table: Registry = {CANCEL: _Starter(_cancel)}
     for binding in bindings:
         if binding.method.name in table:
             raise ValueError(f"{binding.method.name} is bound twice")
@@ -167,46 +160,43 @@ def registry(bindings: Iterable[Binding[Any, Any]]) -> Registry:
     return table
 
 
-def dispatch(
-    message: Any, table: Registry, session: Session[E], *, in_batch: bool = False
-) -> Started[E] | bytes | None:
+def dispatch(message: Any, table: Registry, session: Session[E], *, in_batch: bool = False) -> E | bytes | None:
     """Applies the rules of JSON-RPC 2.0 to one decoded message.
 
-    Returns the call it started, or the encoded reply where that is known at once, or None where nothing is to be said
-    (a notification, whether it was started or refused).
+    Returns the handle of the call it started, or the encoded reply where that is known at once, or None where nothing
+    is to be said (a notification, whether it was started or refused).
     """
-    known = type(message) is dict
-    arrival = Arrival(session, message.get("id") if known else None, not (known and "id" in message), in_batch)
-    answer: Any = dispatch_to_serializable(
-        message, methods=table, context=arrival, deserializer=_as_it_is, validator=check_request
-    )
-    if answer is None:
+    try:
+        check_request(message)
+    except ValueError:
+        return failure(None, standard_error(INVALID_REQUEST))
+    arrival = Arrival(session, message.get("id"), "id" not in message, in_batch)
+    request = create_request(message)
+    _, outcome = dispatch_request(table, arrival, request)
+    if arrival.notification:
         return None
+    answer: Any = to_serializable_one(to_response(request, outcome))
     if "error" in answer:
         return failure(answer["id"], _tidy(answer["error"]))
-    result: object = answer["result"]
-    return result if isinstance(result, Started) else success(answer["id"], result)
-
-
-def _as_it_is(message: Any) -> Any:
-    return message
+    result: E | dict[str, Any] = answer["result"]
+    return success(answer["id"], result) if isinstance(result, dict) else result
 
 
 def _tidy(error: dict[str, Any]) -> WireError:
     """The library puts exception texts into its own errors: those become the specification's plain ones."""
     code = error["code"]
-    if code in (INVALID_REQUEST, METHOD_NOT_FOUND):
+    if code in (METHOD_NOT_FOUND, INTERNAL_ERROR):
         return standard_error(code)
-    if code in (INTERNAL_ERROR, _LIBRARY_FAILED):
-        return standard_error(INTERNAL_ERROR)
     return WireError(code, error["message"], error.get("data", UNSET))
 
 
 def _cancel(arrival: Arrival, named: dict[str, Any]) -> dict[str, bool]:
-    return {"cancelled": arrival.session.cancel(named.get("id"))}
+    if "id" not in named:
+        raise params_error(msgspec.ValidationError("Object missing required field `id`"))
+    return {"cancelled": arrival.session.cancel(named["id"])}
 
 
-def _start(binding: Binding[Any, Any], arrival: Arrival, named: dict[str, Any]) -> Started[Any]:
+def _start(binding: Binding[Any, Any], arrival: Arrival, named: dict[str, Any]) -> object:
     meta = named.pop(_META, None)
     try:
         handoff = None if meta is None else msgspec.convert(meta, Handoff)
@@ -225,7 +215,7 @@ def _start(binding: Binding[Any, Any], arrival: Arrival, named: dict[str, Any]) 
             digest = hashlib.blake2b(_canonical([binding.method.name, named]), digest_size=16).digest()
     context = CallContext(session.principal, handoff, arrival.request_id, trace)
     call = Call(binding, params, context, _seconds(handoff, session.limits), key, digest)
-    return Started(session.start(call, arrival))
+    return session.start(call, arrival)
 
 
 def _seconds(handoff: Handoff | None, limits: RpcLimits) -> float:

@@ -21,6 +21,7 @@ from shared.contracts.agents import Handoff
 from shared.contracts.constants import Method
 from shared.errors import CONFLICT, DEADLINE_EXCEEDED, INTERNAL, PAYLOAD_TOO_LARGE, UNAVAILABLE, AuroraError
 from shared.log import get_logger
+from shared.rpc.deadlines import Deadlines
 from shared.rpc.limits import PeerLimits
 from shared.rpc.transport import ConnectionLost, Socket, dial
 from shared.rpc.wire import decode, encode, error_from_wire
@@ -93,6 +94,7 @@ class Peer:
         self._token = token
         self._limits = limits or PeerLimits()
         self._ids = itertools.count(1)
+        self._deadlines = Deadlines()
         self._slots = asyncio.Semaphore(self._limits.max_in_flight)
         self._handoffs: set[str] = set()
         self._line: _Line | None = None
@@ -119,11 +121,12 @@ class Peer:
         key: _Key = next(self._ids) if handoff is None else handoff.handoff_id
         message = self._encode(request(method.name, _params(params, handoff), id=key))
         try:
-            async with asyncio.timeout(timeout), self._slots:
-                if handoff is None:
-                    reply = await self._once(key, message)
-                else:
-                    reply = await self._handoff(handoff.handoff_id, message)
+            with self._deadlines.within(timeout):
+                async with self._slots:
+                    if handoff is None:
+                        reply = await self._once(key, message)
+                    else:
+                        reply = await self._handoff(handoff.handoff_id, message)
         except TimeoutError as error:
             raise AuroraError(DEADLINE_EXCEEDED) from error
         return _result(method, reply)
@@ -134,7 +137,7 @@ class Peer:
         """Sends a notification: no answer, also no error. Raises AURORA-5030, 5040 or 4130 when it can't be sent."""
         message = self._encode(notification(method.name, _params(params, handoff)))
         try:
-            async with asyncio.timeout(timeout):
+            with self._deadlines.within(timeout):
                 line = await self._connected()
                 await line.socket.send(message)
         except TimeoutError as error:
@@ -181,7 +184,9 @@ class Peer:
             raise AuroraError(UNAVAILABLE) from error
 
     async def _on_line(self, key: _Key, message: bytes) -> Ok | Error:
-        line = await self._connected()
+        line = self._line
+        if line is None or line.lost or self._closed:
+            line = await self._connected()
         try:
             return await line.exchange(key, message)
         except asyncio.CancelledError:

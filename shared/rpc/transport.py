@@ -16,14 +16,17 @@ import msgspec
 from websockets import Headers, Request, Response
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.protocol import State
 
 from shared.contracts.common import ErrorEnvelope
 from shared.contracts.constants import ERROR_CODES
 from shared.errors import AuroraError
 
 _CLOSE_SECONDS = 2.0
+#: Below this the buffer has room, far from the mark (32 KiB) at which the library makes senders wait.
+_ROOM_BYTES = 16 * 1024
 _TEXT_ONLY = 1003
 _SWITCHING_PROTOCOLS = 101
 
@@ -89,6 +92,11 @@ class Socket:
 
     async def send(self, message: bytes) -> None:
         """Sends UTF-8 bytes as one text frame; waits while the peer's buffers are full. Raises ConnectionLost."""
+        connection = self._connection
+        if connection.state is State.OPEN and connection.transport.get_write_buffer_size() < _ROOM_BYTES:
+            # The library's way to send without waiting: half the cost of its send().
+            broadcast((connection,), message, text=True)
+            return
         try:
             await self._connection.send(message, text=True)
         except ConnectionClosed as error:
@@ -114,11 +122,6 @@ class Listener:
     def port(self) -> int:
         """The bound port, where 0 was asked for too."""
         return int(self._server.sockets[0].getsockname()[1])
-
-    @property
-    def open_connections(self) -> int:
-        """Connections past their handshake."""
-        return len(self._server.connections)
 
     def stop_listening(self) -> None:
         """Refuses new connections; open ones stay."""

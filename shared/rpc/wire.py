@@ -63,7 +63,7 @@ class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after: float | None = None
 
 
-class _Success(msgspec.Struct, frozen=True):
+class _Success(msgspec.Struct, frozen=True, gc=False):
     jsonrpc: Literal["2.0"]
     result: Any
     id: RequestId
