@@ -63,13 +63,14 @@ def parse_as(server: str, line: str, context: Context) -> Event | None:
     if (address := ip_address(client)) is not None:
         ecs["source.ip"] = address
     _request(request, fields, ecs)
+    if vhost:
+        fields["cs-host"] = ecs["url.domain"] = vhost.partition(":")[0]
     if size != "-" and (count := integer(size)) is not None:
         fields["sc-bytes"] = ecs["http.response.body.bytes"] = count
     for value, sigma, name in (
         (user, "cs-username", "user.name"),
         (referer, "cs-referer", "http.request.referrer"),
         (agent, "cs-user-agent", "user_agent.original"),
-        (vhost, "cs-host", "url.domain"),
     ):
         if value and value != "-":
             fields[sigma] = ecs[name] = value

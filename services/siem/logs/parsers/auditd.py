@@ -30,6 +30,8 @@ _HEX = re.compile(r"(?:[0-9A-F]{2})+")
 _ARGUMENT = re.compile(r"a\d+(?:\[\d+\])?")
 #: Fields that the kernel or user space writes in hex when they hold anything but plain characters.
 _ENCODED = frozenset(("proctitle", "name", "cwd", "exe", "comm", "ocomm", "acct", "cmd", "data", "path", "dir", "key"))
+#: The login uid and session before a login: (uint32) -1, and its name in enriched logs.
+_UNSET = ("unset", "4294967295")
 _NONE = frozenset(("(null)", "(none)", "?", ""))
 #: Audit field -> ECS field, for every record type. Ids are keywords in ECS.
 _ECS = {
@@ -150,7 +152,7 @@ def _ecs(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
     ecs["event.action"] = action or fields.get("SYSCALL") or fields.get("op") or kind.lower().replace("_", "-")
     for name, value in fields.items():
         field = _ECS.get(name)
-        if field and value != "unset":
+        if field and value not in _UNSET:
             ecs[field] = value
     if ecs.get("user.id") == "0":
         ecs.setdefault("user.name", "root")
@@ -179,12 +181,16 @@ def _ecs_of_kind(kind: str, fields: dict[str, Any], ecs: dict[str, Any]) -> None
     elif kind == "SOCKADDR":
         _socket_address(fields, ecs)
     elif "acct" in fields or "cmd" in fields:
-        if fields.get("acct"):
+        if "acct" in fields:
+            # The record's uid is that of the program that speaks (root's sshd), not the account's.
+            ecs.pop("user.id", None)
             ecs["user.name"] = fields["acct"]
         if "cmd" in fields:
             ecs["process.command_line"] = fields["cmd"]
-    if (address := ip_address(fields.get("addr", ""))) is not None:
-        ecs["source.ip"] = address
+    for name in ("hostname", "addr"):
+        if name in fields and (address := ip_address(fields[name])) is not None:
+            ecs["source.ip"] = address
+            ecs.pop("source.domain", None)
 
 
 def _socket_address(fields: dict[str, Any], ecs: dict[str, Any]) -> None:

@@ -46,6 +46,9 @@ _SSHD = {
         )
     ],
     "Invalid": [_p(rf"Invalid user (?P<user>.*) {_FROM}$", "ssh_invalid_user", "authentication:info:failure")],
+    "Disconnecting": [
+        _p(rf"Disconnecting {_WHO}: (?P<reason>.*)$", "ssh_disconnect", "session,network:end:failure"),
+    ],
     "Disconnected": [_p(rf"Disconnected from {_WHO}", "ssh_disconnect", "session,network:end:")],
     "Connection": [
         _p(rf"Connection (?:closed|reset) by {_WHO}", "ssh_connection_closed", "session,network:end:"),
@@ -118,7 +121,7 @@ _SU = {
     "-": [_p(r"- (?P<tty>\S+) (?P<user>[^\s:]+):(?P<effective>\S+)", "su", "authentication:start:failure")],
 }
 _CRON = [
-    _p(r"\((?P<user>[^)]*)\) CMD \((?P<command>.*)\)$", "cron_command", "process:start:success"),
+    _p(r"\((?P<user>[^)]*)\) CMD \( *(?P<command>.*)\)$", "cron_command", "process:start:success"),
     _p(
         r"\((?P<user>[^)]*)\) (?:REPLACE|BEGIN EDIT|END EDIT|DELETE) \((?P<target>[^)]*)\)",
         "crontab_change",

@@ -105,9 +105,9 @@ def event_of(parts: Line, raw: str, context: Context) -> Event:
     message = one_line(parts.message)
     fields: dict[str, Any] = {"message": message, "program": program}
     dataset = "linux.auth" if auth else "linux.syslog"
-    ecs: dict[str, Any] = {"event.dataset": dataset, "event.provider": program}
+    ecs: dict[str, Any] = {"event.dataset": dataset}
     if program:
-        ecs["process.name"] = program
+        ecs["event.provider"] = ecs["process.name"] = program
     if parts.pid:
         fields["pid"] = parts.pid
         if (pid := integer(parts.pid)) is not None:
@@ -121,7 +121,7 @@ def event_of(parts: Line, raw: str, context: Context) -> Event:
         fields.update(parts.fields)
         ecs.update((f"log.syslog.structured_data.{name}", value) for name, value in parts.fields.items())
     describe(service, message, fields, ecs)
-    services = (service, "auth", "syslog") if auth and service != "auth" else (service, "syslog")
+    services = tuple(name for name in (service, "auth" if auth else "", "syslog") if name)
     shown = f"{program}: {message}" if program else message
     view = View("linux", None, services, fields)
     return Event(parts.timestamp or context.received_at, dataset, shown, ecs, [view], raw)

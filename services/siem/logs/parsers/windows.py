@@ -178,10 +178,14 @@ def when_of(*candidates: Any) -> datetime | None:
 
 def scalars(section: Mapping[str, Any]) -> dict[str, Any]:
     """A section's fields without nulls; nested ones flattened."""
-    if any(isinstance(value, dict) or (isinstance(value, list) and not _flat(value)) for value in section.values()):
+    kinds = set(map(type, section.values()))
+    if dict in kinds or (list in kinds and _has_nested_list(section)):
         return flatten(dict(section))
-    return {name: value for name, value in section.items() if value is not None}
+    if type(None) in kinds:
+        return {name: value for name, value in section.items() if value is not None}
+    return dict(section)
 
 
-def _flat(items: list[Any]) -> bool:
-    return not any(isinstance(item, dict | list) or item is None for item in items)
+def _has_nested_list(section: Mapping[str, Any]) -> bool:
+    lists = [value for value in section.values() if type(value) is list]
+    return any(isinstance(item, dict | list) or item is None for items in lists for item in items)
