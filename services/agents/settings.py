@@ -1,0 +1,17 @@
+"""The agents' settings, read from the environment by shared.config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AgentsSettings:
+    """`agent_urls` maps an agent to the WebSocket URL it listens on (its host and port)."""
+
+    agent_urls: dict[str, str]
+    siem_url: str = "http://127.0.0.1:5081"
+    # the agents of this process; empty = every one that has a URL
+    agents: tuple[str, ...] = ()
+    # one question to the siem
+    query_seconds: float = 15.0

@@ -1,0 +1,28 @@
+"""Untrusted text in claims: bounded, on one line, without control characters, and marked as a quotation.
+
+Log fields, file names and decoded commands are written by attackers. A claim quotes them; it never contains them bare.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_LENGTH = 200
+#: Invisible, control, and direction-changing characters: they could make a quotation read as something else.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def quote(text: object, length: int = _LENGTH) -> str:
+    """`"text"`: backslashes and quotes escaped, hidden characters as \\uXXXX, cut to `length` characters."""
+    whole = str(text)
+    cut = "".join(_escaped(character) for character in whole[:length])
+    return f'"{cut}…"' if len(whole) > length else f'"{cut}"'
+
+
+def _escaped(character: str) -> str:
+    if character in ('"', "\\"):
+        return "\\" + character
+    if unicodedata.category(character) in _HIDDEN:
+        point = ord(character)
+        return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+    return character
