@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The folders that hold Python; the first four are what an installation has.
 INSTALLED = ("shared", "services", "cli", "deploy")
 PYTHON_FOLDERS = (*INSTALLED, "tests", "benchmarks", "samples")
-_GENERATED = {".venv", ".git", "node_modules", "__pycache__", "build", "data", "results", "recorded"}
+_GENERATED = {"node_modules", "__pycache__", "build", "data", "results", "recorded"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -26,7 +26,8 @@ def name_of(path: Path) -> str:
 
 def _kept(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
-    return not any(part in _GENERATED or part.endswith(("_cache", ".egg-info")) for part in parts)
+    hidden = any(part.startswith(".") and part not in {".ci", ".gitignore"} for part in parts)
+    return not hidden and not any(part in _GENERATED or part.endswith(".egg-info") for part in parts)
 
 
 @cache
