@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.contract.ledger_row import Requirement, rows
 
-
 _HTTP = "tests/contract/test_http.py::"
 
 
