@@ -76,9 +76,9 @@ def test_a_readme_says_on_one_screen_what_a_service_does(service: str) -> None:
     readme = SERVICES_FOLDER / service / "README.md"
     assert readme.exists(), f"add services/{service}/README.md with the headings {', '.join(HEADINGS)}"
     text = readme.read_text()
-    found = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    found = re.findall(r"^(?:## |\*\*)(\w+)\.?", text, re.MULTILINE)
     missing = [heading for heading in HEADINGS if heading not in found]
-    assert not missing, f"services/{service}/README.md lacks `## {'`, `## '.join(missing)}`"
+    assert not missing, f"services/{service}/README.md lacks {missing}, each as `## Name` or `**Name.**`"
     assert len(text.splitlines()) <= README_LINES, f"services/{service}/README.md is longer than one screen"
 
 
