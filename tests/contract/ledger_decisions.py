@@ -132,7 +132,11 @@ _REQUESTS = (
         5,
         ("paging", "limit (1..200, default 50) and cursor; {items, next_cursor}; total only where cheap"),
         ("rca lists", "RCA lists keep the page's own names"),
-        ("order", "Stable order, newest first"),
+        (
+            "order",
+            "Stable order, newest first",
+            "tests/integration/test_alerts.py::test_a_list_is_walked_to_its_end_by_its_cursors_newest_first",
+        ),
     ),
     *_bullet(
         "Requests and errors",
@@ -196,7 +200,11 @@ _AGENTS = (
         5,
         ("raise only", "Model output may raise a severity, never lower one; it closes and suppresses nothing"),
         ("no action", "Model output may propose an action, never carry one out"),
-        ("citations", "Every claim in a verdict cites a stored tool result, or is dropped"),
+        (
+            "citations",
+            "Every claim in a verdict cites a stored tool result, or is dropped",
+            "tests/unit/orchestrator/test_merge.py::test_a_claim_that_cites_nothing_that_was_delivered_is_dropped",
+        ),
         ("no model", "Verdicts are the same with no model configured, but for the prose"),
     ),
 )
@@ -241,9 +249,21 @@ _SHAPES = (
         _S,
         4,
         ("alert", "An alert has the decided fields and values"),
-        ("acknowledge", "Acknowledging moves new to triaged"),
-        ("duplicate", "AURORA-4091 names the existing alert in detail"),
-        ("filters", "GET /alerts filters by severity, status, source, rule_id, host, q, since, until"),
+        (
+            "acknowledge",
+            "Acknowledging moves new to triaged",
+            "tests/integration/test_alerts.py::test_acknowledging_triages_a_new_alert_and_keeps_the_first_who_did",
+        ),
+        (
+            "duplicate",
+            "AURORA-4091 names the existing alert in detail",
+            "tests/integration/test_alerts.py::test_a_duplicate_by_api_names_the_open_alert",
+        ),
+        (
+            "filters",
+            "GET /alerts filters by severity, status, source, rule_id, host, q, since, until",
+            "tests/integration/test_alerts.py::test_filters_must_all_hold",
+        ),
     ),
     *_bullet(
         _S,
@@ -255,8 +275,16 @@ _SHAPES = (
     *_bullet(
         _S,
         7,
-        ("runtime", "D/runtime.json names gateway, admin, services, agents, nats, postgres, redis"),
-        ("secrets", "Secrets are in the files it names, never in itself"),
+        (
+            "runtime",
+            "D/runtime.json names gateway, admin, services, agents, nats, postgres, redis",
+            "tests/integration/test_embedded_stack.py::test_a_stack_comes_up_says_where_everything_is_and_goes_down",
+        ),
+        (
+            "secrets",
+            "Secrets are in the files it names, never in itself",
+            "tests/integration/test_embedded_stack.py::test_no_secret_is_in_runtime_json_nor_in_a_command_line",
+        ),
     ),
 )
 
