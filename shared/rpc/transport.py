@@ -23,6 +23,7 @@ from websockets.protocol import State
 from shared.contracts.common import ErrorEnvelope
 from shared.contracts.constants import ERROR_CODES
 from shared.errors import AuroraError
+from shared.rpc.cork import CorkedTransport
 
 _CLOSE_SECONDS = 2.0
 #: Below this the buffer has room, far from the mark (32 KiB) at which the library makes senders wait.
@@ -134,10 +135,24 @@ class Listener:
         await self._server.wait_closed()
 
 
-class _Judged(ServerConnection):
-    """The library's connection plus what `admit` decided about it."""
+class _Incoming(ServerConnection):
+    """The library's connection, corked, plus what `admit` decided about it."""
 
     verdict: Admission | Rejection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(_corked(transport))
+
+
+class _Outgoing(ClientConnection):
+    """The library's connection, corked."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(_corked(transport))
+
+
+def _corked(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    return cast(asyncio.Transport, CorkedTransport(cast(asyncio.Transport, transport)))
 
 
 @dataclass(frozen=True)
@@ -162,11 +177,11 @@ async def listen(
     the refusals that the WebSocket protocol itself makes. Raises OSError when the port is taken."""
 
     async def process_request(connection: ServerConnection, request: Request) -> Response | None:
-        verdict = cast(_Judged, connection).verdict = await admit(_asked(request))
+        verdict = cast(_Incoming, connection).verdict = await admit(_asked(request))
         return _response(connection, verdict) if isinstance(verdict, Rejection) else None
 
     def process_response(connection: ServerConnection, request: Request, response: Response) -> Response | None:
-        verdict = cast(_Judged, connection).verdict
+        verdict = cast(_Incoming, connection).verdict
         if isinstance(verdict, Rejection):
             return None
         if verdict is None or response.status_code != _SWITCHING_PROTOCOLS:
@@ -175,7 +190,7 @@ async def listen(
         return None
 
     async def handler(connection: ServerConnection) -> None:
-        verdict = cast(Admission, cast(_Judged, connection).verdict)
+        verdict = cast(Admission, cast(_Incoming, connection).verdict)
         await handle(Socket(connection), verdict.who)
 
     server = await serve(
@@ -192,7 +207,7 @@ async def listen(
         close_timeout=_CLOSE_SECONDS,
         max_size=settings.max_frame,
         logger=_quiet,
-        create_connection=_Judged,
+        create_connection=_Incoming,
     )
     return Listener(server)
 
@@ -242,6 +257,7 @@ async def dial(url: str, token: str, *, max_frame: int, open_seconds: float, pin
             close_timeout=_CLOSE_SECONDS,
             max_size=max_frame,
             logger=_quiet,
+            create_connection=_Outgoing,
         )
     except InvalidStatus as error:
         raise _refusal(error.response) from error
