@@ -7,7 +7,7 @@ durable and shared by all replicas of its service, which makes it a work queue. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,15 +171,15 @@ class Bus:
         EVENTS_CONSUMED.labels(durable, "dead-lettered").inc()
         _log.error("event dead-lettered", consumer=durable, reason=reason, sequence=letter.sequence)
 
-    async def first_sequence(self) -> int:
-        """The oldest sequence that is still kept (the next one to come when nothing is)."""
+    async def bounds(self) -> tuple[int, int]:
+        """The oldest sequence that is still kept (the next one to come when nothing is), and the newest ever stored."""
         try:
             info = await self._js.stream_info(STREAM)
         except _FAILURES as error:
             raise AuroraError(UNAVAILABLE, {"dependency": "nats"}) from error
-        return int(info.state.first_seq)
+        return int(info.state.first_seq), int(info.state.last_seq)
 
-    async def read(self, subjects: Sequence[str], *, since: int | None = None) -> AsyncIterator[Delivered]:
+    async def read(self, subjects: Sequence[str], *, since: int | None = None) -> AsyncGenerator[Delivered, None]:
         """What is stored after sequence `since` and then whatever comes; only what comes when it is None.
 
         Flow is pulled: a slow caller holds nothing back but itself. A server that restarts is waited for.
@@ -205,7 +205,7 @@ class Bus:
         """Raises AURORA-5030 when the connection is down or JetStream doesn't answer."""
         if not self._nats.is_connected:
             raise AuroraError(UNAVAILABLE, {"dependency": "nats"})
-        await self.first_sequence()
+        await self.bounds()
 
     async def close(self) -> None:
         """Closes the connection; what was published is already acknowledged."""

@@ -34,6 +34,10 @@ HTTP_SECONDS = Histogram(
 EVENTS_PUBLISHED = Counter("aurora_events_published_total", "Events sent to JetStream", ("topic",), registry=REGISTRY)
 EVENTS_CONSUMED = Counter("aurora_events_consumed_total", "Events handled", ("consumer", "outcome"), registry=REGISTRY)
 OUTBOX_PENDING = Gauge("aurora_outbox_pending", "Events not yet sent to JetStream", ("service",), registry=REGISTRY)
+WEBSOCKET_CLIENTS = Gauge("aurora_websocket_clients", "WebSocket clients now", ("stream",), registry=REGISTRY)
+WEBSOCKET_SLOW_READERS = Counter(
+    "aurora_websocket_slow_readers", "WebSocket clients closed for taking nothing", ("stream",), registry=REGISTRY
+)
 
 _request_id: ContextVar[str] = ContextVar("aurora_request_id", default="")
 _propagator = TraceContextTextMapPropagator()

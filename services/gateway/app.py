@@ -10,7 +10,7 @@ from services.gateway.accounts.routes import routes as account_routes
 from services.gateway.accounts.service import Accounts
 from services.gateway.accounts.store import UserStore
 from services.gateway.admission import domain as admission
-from services.gateway.admission.routes import PRINCIPAL, Door, principal_of
+from services.gateway.admission.routes import PRINCIPAL, Door, is_stream, principal_of
 from services.gateway.admission.service import Limits, SignInThrottle
 from services.gateway.idempotency.routes import OnceOnly
 from services.gateway.idempotency.service import Idempotency
@@ -20,6 +20,9 @@ from services.gateway.sessions.routes import routes as session_routes
 from services.gateway.sessions.service import AccessTokens, Sessions
 from services.gateway.sessions.store import SessionStore
 from services.gateway.settings import GatewaySettings
+from services.gateway.streams.routes import Sockets
+from services.gateway.streams.routes import routes as stream_routes
+from services.gateway.streams.service import Streams, Tickets
 from shared import config
 from shared.contracts.catalog import ENDPOINTS
 from shared.http import application
@@ -49,7 +52,15 @@ async def start(platform: Platform) -> None:
     )
     platform.spawn("sessions", sessions.keep_house())
 
+    tickets = Tickets(cache)
+    sockets = Sockets(Streams(await platform.bus()), sessions.require_alive, settings.slow_reader_seconds)
+
     async def identify(request: web.Request) -> Principal:
+        ticket = request.query.get("ticket")
+        if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
+            principal = await tickets.redeem(ticket)
+            await sessions.require_alive(principal)
+            return principal
         return await sessions.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
 
     limits = Limits(cache, settings.requests_per_minute)
@@ -59,7 +70,7 @@ async def start(platform: Platform) -> None:
 
     app = application(
         platform.name,
-        [*account_routes(accounts), *session_routes(sessions, door.address_of)],
+        [*account_routes(accounts), *session_routes(sessions, door.address_of), *stream_routes(sockets, tickets)],
         authenticate=principal_of,
         mode=platform.mode,
         middlewares=[door.middleware()],
@@ -69,4 +80,5 @@ async def start(platform: Platform) -> None:
     once = OnceOnly(Idempotency(cache, running_seconds=int(longest) + 60))
     add_routes(app, proxied, forwarder, lambda request: request[PRINCIPAL], once)
     app.on_response_prepare.append(door.stamp)
+    app.on_shutdown.append(sockets.stop)
     await platform.serve_app(app, auto_decompress=False, keepalive_timeout=_KEEPALIVE_SECONDS)

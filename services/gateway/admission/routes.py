@@ -35,6 +35,12 @@ def endpoint_of(request: web.Request) -> AnyEndpoint | None:
     return _BY_ROUTE.get((request.method, resource.canonical))
 
 
+def is_stream(request: web.Request) -> bool:
+    """Whether this request wants to become a WebSocket."""
+    endpoint = endpoint_of(request)
+    return endpoint is not None and endpoint.method == "WS"
+
+
 _BY_ROUTE: dict[tuple[str, str], AnyEndpoint] = {
     ("GET" if method == "WS" else method, path): endpoint for (method, path), endpoint in ENDPOINTS.items()
 }
