@@ -23,8 +23,16 @@ _IDENTITY = (
     *_bullet(
         "Identity",
         1,
-        ("principals", "Users, API keys and services; deny is the default"),
-        ("roles", "admin, analyst, operator, viewer and api_service have exactly the permissions decided"),
+        (
+            "principals",
+            "Users, API keys and services; deny is the default",
+            "tests/contract/test_shapes.py::test_deny_is_the_default",
+        ),
+        (
+            "roles",
+            "admin, analyst, operator, viewer and api_service have exactly the permissions decided",
+            "tests/contract/test_shapes.py::test_roles_have_exactly_the_decided_permissions",
+        ),
         ("api_service", "api_service has only the scopes of its key and no interactive login"),
         ("approvers", "Approvals are decided by admin, analyst and operator, never by whoever asked"),
         ("matrix", "The permission matrix in the docs is generated from the code"),
@@ -130,7 +138,12 @@ _REQUESTS = (
     *_bullet(
         "Requests and errors",
         5,
-        ("paging", "limit (1..200, default 50) and cursor; {items, next_cursor}; total only where cheap"),
+        (
+            "paging",
+            "limit (1..200, default 50) and cursor; {items, next_cursor}; total only where cheap",
+            "tests/contract/test_shapes.py::test_a_list_takes_one_to_two_hundred_and_fifty_by_default",
+            "tests/contract/test_shapes.py::test_a_page_without_a_next_one_says_null_and_leaves_out_an_unknown_total",
+        ),
         ("rca lists", "RCA lists keep the page's own names"),
         (
             "order",
@@ -141,7 +154,11 @@ _REQUESTS = (
     *_bullet(
         "Requests and errors",
         6,
-        ("times", "RFC 3339 UTC with Z and milliseconds"),
+        (
+            "times",
+            "RFC 3339 UTC with Z and milliseconds",
+            "tests/contract/test_shapes.py::test_times_are_sent_in_utc_with_milliseconds",
+        ),
         ("ids", "UUIDv7, but ALRT-2026-000001, CASE-2026-000001 and user_<...>"),
     ),
     *_bullet(
@@ -179,7 +196,11 @@ _AGENTS = (
     *_bullet(
         "Agents",
         2,
-        ("_meta", "A HandoffTool adds params._meta with the decided fields"),
+        (
+            "_meta",
+            "A HandoffTool adds params._meta with the decided fields",
+            "tests/contract/test_shapes.py::test_a_handoff_has_the_decided_metadata",
+        ),
         ("capabilities", "capabilities are a subset of the caller's"),
         ("bare", "A bare request from an authenticated peer is served too"),
     ),
@@ -248,7 +269,11 @@ _SHAPES = (
     *_bullet(
         _S,
         4,
-        ("alert", "An alert has the decided fields and values"),
+        (
+            "alert",
+            "An alert has the decided fields and values",
+            "tests/contract/test_shapes.py::test_an_alert_has_the_decided_fields",
+        ),
         (
             "acknowledge",
             "Acknowledging moves new to triaged",
@@ -268,7 +293,11 @@ _SHAPES = (
     *_bullet(
         _S,
         5,
-        ("investigation", "An investigation has the decided fields and values"),
+        (
+            "investigation",
+            "An investigation has the decided fields and values",
+            "tests/contract/test_shapes.py::test_an_investigation_has_the_decided_fields",
+        ),
         ("end", "The receipt on /ws/investigation-receipts is the investigation at its end"),
     ),
     *_bullet(_S, 6, ("frame", "WebSocket frames: sequence, type, time, data")),

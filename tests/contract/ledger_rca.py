@@ -114,7 +114,11 @@ ROWS: tuple[Requirement, ...] = (
     *rows(
         "RCA",
         "Health Checks",
-        ("fields", "overall_status, timestamp, response_time_ms, checks{part: {status, message}}"),
+        (
+            "fields",
+            "overall_status, timestamp, response_time_ms, checks{part: {status, message}}",
+            "tests/contract/test_shapes.py::test_health_has_the_fields_of_the_page",
+        ),
         ("statuses", "/health and /health/readiness answer 200 or 503"),
         ("alive", '/health/liveness answers {"status": "alive"}'),
         ("ready", '/health/readiness answers {"status": "ready"}'),

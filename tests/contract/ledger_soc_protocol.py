@@ -16,8 +16,16 @@ ROWS: tuple[Requirement, ...] = (
         ("ports", "Each agent listens on a dedicated port"),
         ("dispatch", "The orchestrator dispatches tasks to specialists via ACP HandoffTool"),
         ("metadata", "HandoffTool wraps JSON-RPC 2.0 requests with routing metadata"),
-        ("request", "Request: jsonrpc, method analyze_threat, params with alert_id and iocs [{type, value}], id"),
-        ("response", "Response: jsonrpc, result with severity, confidence, mitre_techniques, iocs, and the id"),
+        (
+            "request",
+            "Request: jsonrpc, method analyze_threat, params with alert_id and iocs [{type, value}], id",
+            "tests/contract/test_shapes.py::test_the_pages_request_to_an_agent_is_understood",
+        ),
+        (
+            "response",
+            "Response: jsonrpc, result with severity, confidence, mitre_techniques, iocs, and the id",
+            "tests/contract/test_shapes.py::test_an_agents_answer_begins_as_the_page_has_it",
+        ),
         ("error", 'Error: {"code": -32601, "message": "Method not found"} with the id of the request'),
     ),
     *rows(
