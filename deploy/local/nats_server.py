@@ -24,8 +24,9 @@ _SERVICE = {
     "publish": ["aurora.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>"],
     "subscribe": ["aurora.>", "_INBOX.>"],
 }
-#: The operator watches: live, and by an ephemeral consumer. It can't publish, acknowledge, fetch from or delete
-#: another's consumer.
+#: The operator watches: live, and what is stored by a consumer of its own. It can't publish, acknowledge, delete or
+#: change the stream. Consumers' names have no pattern, so fetching can't be limited to its own; what it would take
+#: from a service's work queue comes back there, since it can't acknowledge.
 _READER = {
     "publish": [
         "$JS.API.INFO",
@@ -39,6 +40,7 @@ _READER = {
         "$JS.API.CONSUMER.INFO.*.*",
         "$JS.API.CONSUMER.CREATE.AURORA",
         "$JS.API.CONSUMER.CREATE.AURORA.>",
+        "$JS.API.CONSUMER.MSG.NEXT.AURORA.*",
         "$JS.FC.>",
     ],
     "subscribe": ["aurora.>", "_INBOX.>"],

@@ -30,7 +30,7 @@ class RestartPolicy:
     limit: int = 8
     first_limit: int = 2
     patience: float = 60.0
-    poll: float = 0.05
+    poll: float = 0.1
 
 
 class Supervised:

@@ -18,6 +18,7 @@ from nats.aio.client import Client as NatsClient
 from nats.js.errors import APIError
 
 from deploy.local import nats_server
+from shared.bus import Bus
 from tests import stack
 from tests.stack import Servers, embedded_servers, until
 
@@ -104,8 +105,10 @@ async def test_the_operator_watches_events_and_changes_nothing(data_dir: Path) -
         async with service as writer, operator as reader:
             await writer.jetstream().add_stream(name="AURORA", subjects=["aurora.>"])
             await writer.jetstream().publish("aurora.alerts.created", b"1")
-            subscription = await reader.jetstream().subscribe("aurora.>", ordered_consumer=True)
-            assert (await subscription.next_msg(timeout=5)).data == b"1"
+            bus = await Bus.connect(servers.nats_url, user=nats_server.OPERATOR, password=password, name="operator")
+            async with asyncio.timeout(10):
+                assert (await anext(bus.read(["aurora.>"], since=0))).payload == b"1"
+            await bus.close()
             await reader.publish("aurora.alerts.created", b"forged")
             await reader.flush()
             with pytest.raises((APIError, nats.errors.Error)):

