@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import yaml
-from sigma.rule.base import SigmaYAMLLoader
 
 from shared.errors import SIGMA_INVALID, AuroraError
 
@@ -22,6 +21,27 @@ _MARKER = re.compile(r"(---|\.\.\.)(\s|$)")
 
 # What PyYAML's constructors raise on scalars that don't fit their tag, beside YAMLError.
 MALFORMED = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+class _Loader(yaml.CSafeLoader):
+    """The safe loader, but a key that is there twice is a mistake and not an override."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in keys:
+                raise yaml.MarkedYAMLError(problem=f"duplicate key '{key}'", problem_mark=key_node.start_mark)
+            keys.add(key)
+        return super().construct_mapping(node, deep)
+
+    def construct_exact_int(self, node: yaml.ScalarNode) -> int | str:
+        """An integer, or its text where pySigma would round it to a float (a 64-bit id, for instance)."""
+        number: int = self.construct_yaml_int(node)
+        return number if int(float(number)) == number else str(number)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_exact_int)
 
 
 def invalid(message: str, *, line: int | None = None, path: str | None = None) -> AuroraError:
@@ -63,7 +83,7 @@ def load_document(yaml_text: str) -> dict[str, Any]:
         raise invalid(f"a rule may have at most {MAX_CHARACTERS} characters")
     try:
         _check_shape(yaml_text)
-        document = yaml.load(yaml_text, SigmaYAMLLoader)  # noqa: S506 -- derived from CSafeLoader
+        document = yaml.load(yaml_text, _Loader)  # noqa: S506 -- derived from CSafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise invalid(f"not YAML: {error.problem or error.context}", line=mark.line + 1 if mark else None) from error

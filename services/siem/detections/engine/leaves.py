@@ -10,12 +10,10 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
-import re2
-
 from services.siem.detections.engine.compiled import Cidr, Compare, Exists, FieldRef, Glob, Null, Regex, Text
 from services.siem.detections.engine.facts import Facts, address, number, time_part
 from services.siem.detections.engine.glob import glob_test
-from services.siem.detections.engine.values import regex_options
+from services.siem.detections.engine.regexes import compile_regex
 
 Matcher = Callable[[Facts], bool]
 TextsTest = Callable[[tuple[str, ...]], bool]
@@ -89,7 +87,7 @@ def _glob(node: Glob) -> Matcher:
 
 
 def _regex(node: Regex) -> Matcher:
-    search, field = re2.compile(node.pattern, regex_options()).search, node.field
+    search, field = compile_regex(node.pattern).search, node.field
     return lambda facts: any(search(text) is not None for text in facts.bytes_of(field))
 
 

@@ -10,7 +10,7 @@ import re
 
 # Runs of plain characters, escapes, classes, groups' brackets, quantifiers: the tokens of Sigma's flavour.
 _TOKEN = re.compile(
-    r"""(?P<code>\\(?:x[0-9a-fA-F]{2}|[0-7]{1,3}))
+    r"""(?P<code>\\(?:x(?:[0-9a-fA-F]{2}|\{[^}]*\})|[pP](?:\{[^}]*\}|.)|[0-7]{1,3}))
     |(?P<escape>\\.)
     |(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])
     |(?P<open>\((?:\?(?:[a-z]*:|P?<\w+>))?)
@@ -28,7 +28,8 @@ _FLAGS = re.compile(r"\(\?[a-z]+\)")
 def required_literals(pattern: str) -> list[str]:
     """Casefolded texts, each of which is in every text the (RE2) pattern is found in; [] when none is certain."""
     body = _FLAGS.sub("", pattern, count=1) if _FLAGS.match(pattern) else pattern
-    if "[:" in body:  # a POSIX class ends at another bracket than it seems to
+    # A POSIX class ends at another bracket than it seems to; what \Q begins is literal whatever it looks like.
+    if "[:" in body or "\\Q" in body:
         return []
     runs, depth = [""], 0
     for token in _TOKEN.finditer(body):

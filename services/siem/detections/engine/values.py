@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import re2
 from sigma.types import (
     CompareOperators,
     Placeholder,
@@ -44,9 +43,9 @@ from services.siem.detections.engine.compiled import (
     Text,
     TimePart,
 )
+from services.siem.detections.engine.regexes import RefusedRegex, compile_regex
 
-# One regular expression may cost this much memory; RE2 refuses larger programs instead of growing.
-REGEX_MEMORY_BYTES = 8 * 1024 * 1024
+_PLACEHOLDER = "it has a placeholder (modifier `expand`), and no values are configured for it"
 
 _OPERATORS: dict[CompareOperators, Operator] = {
     CompareOperators.LT: "lt",
@@ -75,18 +74,9 @@ def value_node(field: str | None, value: SigmaType) -> Node:
     raise NotServed(f"values of type {type(value).__name__} are not served")
 
 
-def regex_options() -> Any:
-    """The options every expression is compiled and checked with: quiet, without captures, bounded."""
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    options.max_mem = REGEX_MEMORY_BYTES
-    return options
-
-
 def _string(field: str | None, value: SigmaString) -> Node:
     if any(isinstance(part, Placeholder) for part in value.s):
-        raise NotServed("it has a placeholder (modifier `expand`), and no values are configured for it")
+        raise NotServed(_PLACEHOLDER)
     cased = isinstance(value, SigmaCasedString)
     segments = _segments(value, cased)
     if field is None:
@@ -139,13 +129,15 @@ def _bool(field: str | None, value: SigmaBool) -> Node:
 
 
 def _regex(field: str | None, value: SigmaRegularExpression) -> Node:
+    if not isinstance(value.regexp, SigmaString):
+        raise NotServed("a regular expression is a text")
     if value.contains_placeholder():
-        raise NotServed("it has a placeholder (modifier `expand`), and no values are configured for it")
+        raise NotServed(_PLACEHOLDER)
     flags = "".join(sorted(_FLAGS[flag] for flag in value.flags))
     pattern = f"(?{flags}){value.regexp}" if flags else str(value.regexp)
     try:
-        re2.compile(pattern, regex_options())
-    except re2.error as error:
+        compile_regex(pattern)
+    except RefusedRegex as error:
         raise NotServed(
             "its regular expression isn't one that runs in linear time (look-around, back-references and very large "
             "repetitions aren't part of Sigma's flavour): " + pattern[:200]
