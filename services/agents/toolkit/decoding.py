@@ -29,7 +29,7 @@ class Layer(msgspec.Struct, frozen=True):
     depth: int
 
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % _MIN_BASE64)
+_BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{_MIN_BASE64},}}={{0,2}}")
 _HEX = re.compile(r"\b(?:0x)?((?:[0-9a-fA-F]{2}){12,})\b")
 _BACKSLASH_X = re.compile(r"(?:\\x[0-9a-fA-F]{2}){6,}")
 _CHAR_CODES = re.compile(r"(?:\[char\]\s*(?:0x)?[0-9a-fA-F]{1,6}\s*\+?\s*){4,}", re.IGNORECASE)
