@@ -23,8 +23,8 @@ _HEAD = re.compile(
     r"(?:node=(?P<node>\S{1,255}) )?type=(?P<type>[\w\[\]]{1,64}) "
     r"(?:msg=)?audit\((?P<seconds>\d{1,11})(?:\.(?P<fraction>\d{1,9}))?:(?P<serial>\d{1,19})\):\s?"
 )
-_PAIR = re.compile(r"([A-Za-z_][\w.-]*(?:\[\d+\])?)=(\"[^\"]*\"?|\{[^}]*\}?|[^\s]*)")
-_USER_MESSAGE = re.compile(r"\bmsg='(.*)'")
+# The look-behind keeps a long run of word characters from being tried at each of its positions.
+_PAIR = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]*(?:\[\d+\])?)=(\"[^\"]*\"?|\{[^}]*\}?|[^\s]*)")
 _UNKNOWN = re.compile(r"UNKNOWN\[(\d+)\]")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+")
 _ARGUMENT = re.compile(r"a\d+(?:\[\d+\])?")
@@ -53,7 +53,13 @@ _ECS = {
 }
 
 
-def parse(line: str, context: Context) -> Event | None:
+class AuditRecord(Event):
+    """An event that came from one audit record; auditd_join.py works on these alone."""
+
+    __slots__ = ()
+
+
+def parse(line: str, context: Context) -> AuditRecord | None:
     """One audit record, or None when the line isn't one."""
     head = _HEAD.match(line)
     if head is None:
@@ -75,7 +81,7 @@ def parse(line: str, context: Context) -> Event | None:
         fields["node"] = ecs["host.name"] = node
     message = f"{kind}: {_summary(kind, body, fields)}"
     when = _time(seconds, fraction) or context.received_at
-    return Event(when, "auditd", message, ecs, [View("linux", None, ("auditd",), fields)], line)
+    return AuditRecord(when, "auditd", message, ecs, [View("linux", None, ("auditd",), fields)], line)
 
 
 def _time(seconds: str, fraction: str | None) -> datetime | None:
@@ -87,13 +93,18 @@ def _time(seconds: str, fraction: str | None) -> datetime | None:
 
 def read_fields(kind: str, body: str, fields: dict[str, Any]) -> None:
     """Add the `key=value` pairs of a record's body to `fields`; those in the user message don't replace others."""
-    if "msg='" in body and (message := _USER_MESSAGE.search(body)):
-        read_fields(kind, body[: message.start()], fields)
+    start, end = body.find("msg='"), body.rfind("'")
+    if 0 <= start < end - 4:
+        _read_pairs(kind, body[:start], fields)
         inner: dict[str, Any] = {}
-        read_fields("USER", message[1], inner)
+        _read_pairs(kind, body[start + 5 : end], inner)
         for name, value in inner.items():
             fields.setdefault(name, value)
         return
+    _read_pairs(kind, body, fields)
+
+
+def _read_pairs(kind: str, body: str, fields: dict[str, Any]) -> None:
     arguments = kind == "EXECVE"
     for name, value in _PAIR.findall(body):
         if value[:1] == '"':

@@ -2,21 +2,25 @@
 
 One syscall makes several records (SYSCALL, EXECVE, CWD, PATH, SOCKADDR, PROCTITLE). Each stays an event of its own;
 here each learns who did it, and the one that says the most also gets the view Sigma's Linux categories are written
-for: process_creation, file_event or network_connection. Records that came in different requests stay apart.
+for: process_creation, file_event or network_connection. Records that came in different requests stay apart, and so do
+those beyond the number that one syscall can make: what is shared is stored once per record.
 """
 
 import posixpath
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from services.siem.event import Event, View
-from services.siem.logs.parsers.auditd import arguments
+from services.siem.logs.parsers.auditd import AuditRecord, arguments
 from services.siem.logs.parsers.interface import MAX_VALUE
 from services.siem.logs.parsers.values import base_name
 
 Group: TypeAlias = dict[str, list[Event]]
 
+#: Records of one serial that are put together, and characters of a value that the others get from one of them.
+_MAX_RECORDS = 32
+_MAX_SHARED = 2048
 _EXEC = frozenset(("execve", "execveat"))
 #: What every record of a serial shares with its SYSCALL record.
 _CONTEXT = (
@@ -40,10 +44,13 @@ _PROCESS_VIEW = {
 def join(events: Iterable[Event]) -> None:
     """Complete the audit events among `events`, in place."""
     groups: dict[tuple[Any, ...], Group] = {}
+    sizes: Counter[tuple[Any, ...]] = Counter()
     for event in events:
-        if event.dataset == "auditd":
+        if isinstance(event, AuditRecord):
             key = (event.ecs.get("host.name"), event.timestamp, event.ecs["auditd.serial"])
-            groups.setdefault(key, defaultdict(list))[event.ecs["auditd.type"]].append(event)
+            sizes[key] += 1
+            if sizes[key] <= _MAX_RECORDS:
+                groups.setdefault(key, defaultdict(list))[event.ecs["auditd.type"]].append(event)
     started: dict[tuple[Any, int], Event] = {}
     for key, group in groups.items():
         if "SYSCALL" in group or "EXECVE" in group:
@@ -59,7 +66,7 @@ def _join_group(group: Group) -> None:
     is_exec = "EXECVE" in group or context.get("auditd.syscall") in _EXEC
     if command_line := _command_line(group):
         context["process.command_line"] = command_line
-    shared = {name: context[name] for name in _CONTEXT if name in context}
+    shared = {name: _short(context[name]) for name in _CONTEXT if name in context}
     for record in group.values():
         for event in record:
             event.ecs.update((name, value) for name, value in shared.items() if name not in event.ecs)
@@ -70,15 +77,17 @@ def _join_group(group: Group) -> None:
     _network_connection(group)
 
 
+def _short(value: Any) -> Any:
+    return value[:_MAX_SHARED] if isinstance(value, str) else value
+
+
 def _command_line(group: Group) -> str | None:
     """From the arguments, which may be spread over several EXECVE records; else from the process title."""
     if executions := group.get("EXECVE"):
         fields: dict[str, Any] = {}
         for event in executions:
             fields.update(event.views[0].fields)
-        words = arguments(fields)
-        executions[0].ecs["process.args"] = words
-        line = " ".join(words)[:MAX_VALUE]
+        line = " ".join(arguments(fields))[:MAX_VALUE]
         executions[0].ecs["process.command_line"] = line
         return line
     return next((event.views[0].fields.get("proctitle") for event in group.get("PROCTITLE", ())), None)

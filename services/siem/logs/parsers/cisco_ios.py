@@ -39,7 +39,7 @@ def parse(line: str, context: Context) -> Event | None:
     header = line[: code.start()]
     if (device := _DEVICE.match(header)) and (address := ip_address(device[1])):
         ecs["host.ip"] = ecs["host.name"] = address
-    if command := _COMMAND.search(text):
+    if command := _COMMAND.search(text[:_HEADER]):
         ecs["event.category"], ecs["event.type"] = ["configuration"], ["change"]
         fields["user"] = ecs["user.name"] = command["user"]
         fields["command"] = ecs["process.command_line"] = command["command"]

@@ -17,6 +17,8 @@ MAX_ITEM = 256 * 1024
 MAX_VALUE = 64 * 1024
 #: Fields of one event, in `Event.ecs` and in each view.
 MAX_FIELDS = 2000
+#: Characters of a field's name; a longer one, and what lies under it, is kept as one JSON text under its beginning.
+MAX_NAME = 512
 #: Levels of nesting that become dotted names; what lies deeper is kept as JSON text.
 MAX_DEPTH = 20
 #: Characters of a readable message that is built rather than received.

@@ -82,7 +82,7 @@ _SSHD = {
             "authentication:info:failure",
         ),
         _p(
-            rf"error: PAM: (?P<reason>[\w ]{1, 64}?) for (?:illegal user )?(?P<user>.*) {_FROM}",
+            rf"error: PAM: (?P<reason>[\w ]{{1,64}}?) for (?:illegal user )?(?P<user>.*) {_FROM}",
             "ssh_login",
             "authentication:start:failure",
         ),

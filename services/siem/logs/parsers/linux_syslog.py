@@ -24,9 +24,9 @@ _HEAD = re.compile(rf"{_PRI}(?:{_BSD_TIME}|{_ISO_TIME}) ")
 _ORIGIN = re.compile(rf"(?:{_HOST} +)?{_TAG}")
 _RFC5424 = re.compile(
     r"<(?P<pri>\d{1,3})>1 (?P<time>\S{1,40}) (?P<host>\S{1,255}) (?P<program>\S{1,128}) (?P<pid>\S{1,128}) "
-    r"(?P<msgid>\S{1,32}) (?P<data>-|(?:\[[^\s\]]+(?: [^\s=\]]+=\"(?:[^\"\\]|\\.)*\")*\])+)(?: |$)"
+    r"(?P<msgid>\S{1,32}) (?P<data>-|(?:\[[^\s\]]{1,64}(?: [^\s=\]]{1,64}=\"(?:[^\"\\]|\\.)*\")*\])+)(?: |$)"
 )
-_ELEMENT = re.compile(r'([^\s=\]\["]+)="((?:[^"\\]|\\.)*)"')
+_ELEMENT = re.compile(r'([^\s=\]\["]{1,64})="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r'\\(["\\\]])')
 
 _SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")

@@ -117,6 +117,8 @@ def _parse_object(document: Document, context: Context, wanted: str | None) -> E
 def _read_document(document: Document, raw: str, context: Context, wanted: str | None) -> Event | str:
     if not document:
         return "empty"
+    if wanted == "text":
+        return text_event(raw, context)
     if "\\u0000" in raw:
         document = plain(document)
     if wanted is None:

@@ -22,11 +22,13 @@ from services.siem.logs.parsers import (
 from services.siem.logs.parsers.interface import Context, Document, DocumentParser, TextParser
 from services.siem.logs.parsers.linux_syslog import Line
 from services.siem.logs.parsers.times import iso
-from services.siem.logs.parsers.values import one_line
+from services.siem.logs.parsers.values import dump, one_line
 
 _ISO_START = re.compile(r"\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?)")
 #: The kernel log's form of an audit record, when no auditd runs; and that of auditd's dispatcher.
 _AUDIT_INSIDE = re.compile(r"(?:\[ *\d+\.\d+\] )?(?:audit: )?((?:node=\S+ )?type=\S+ (?:msg=)?audit\(.*)$")
+#: A line with fewer brackets can't nest too deeply.
+_DEEP = 250
 _WEB_SERVERS = {"nginx": "nginx", "apache": "apache", "apache2": "apache", "httpd": "apache"}
 #: Where shippers put the line they read.
 _ENVELOPE = ("message", "log", "event.original", "line")
@@ -57,7 +59,8 @@ def syslog(line: str, context: Context) -> Event | None:
 
 
 def _unwrapped(parts: Line, raw: str, context: Context) -> Event:
-    event = None
+    event: Event | None = None
+    context = Context(context.source, parts.timestamp or context.received_at)
     if (audit := _AUDIT_INSIDE.match(parts.message)) is not None:
         event = auditd.parse(audit[1], context)
     elif (server := _WEB_SERVERS.get(parts.program)) is not None:
@@ -87,18 +90,20 @@ FORMAT_TABLE: dict[str, Format] = {
 
 
 def read_object(line: str) -> Document | None:
-    """The JSON object that a line is, else None."""
+    """The JSON object that a line is; None for anything else and for one nested deeper than can be written again."""
     try:
         document = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        if line.count("{") + line.count("[") > _DEEP:
+            dump(document)
+    except (orjson.JSONDecodeError, TypeError):
         return None
     return document if isinstance(document, dict) else None
 
 
 def recognise_text(line: str, context: Context) -> Event | None:
     """The event of a line of any format but JSON and plain text; None for those."""
-    if line.startswith(("type=", "node=")) and (event := auditd.parse(line, context)) is not None:
-        return event
+    if line.startswith(("type=", "node=")) and (record := auditd.parse(line, context)) is not None:
+        return record
     for parser in _IN_TURN:
         if (event := parser(line, context)) is not None:
             return event

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from services.siem.event import Event
-from services.siem.logs.parsers.interface import MAX_DEPTH, MAX_FIELDS, MAX_VALUE
+from services.siem.logs.parsers.interface import MAX_DEPTH, MAX_FIELDS, MAX_NAME, MAX_VALUE
 
 _INT64 = 2**63
-#: orjson writes no deeper; a little less, as the document itself is a level.
-_DEEPEST = 250
+#: Deeper than orjson writes (254 levels), so that what it can't write is found by it first.
+_DEEPEST = 260
 #: Stands for NUL, which PostgreSQL's text can't hold.
 _NUL = "\N{SYMBOL FOR NULL}"
 _DUMP = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -80,23 +80,24 @@ def _walk(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str,
     for key, item in value.items():
         name = f"{prefix}.{key}" if prefix else key
         if isinstance(item, dict):
-            if depth >= MAX_DEPTH:
-                yield name, dump(item)
+            if depth >= MAX_DEPTH or len(name) > MAX_NAME:
+                yield name[:MAX_NAME], dump(item)
             else:
                 yield from _walk(item, name, depth + 1)
         elif isinstance(item, list):
             yield from _walk_list(item, name, depth)
         elif item is not None:
-            yield name, item
+            yield name[:MAX_NAME], item
 
 
 def _walk_list(items: list[Any], name: str, depth: int) -> Iterator[tuple[str, Any]]:
     scalars = [item for item in items if not isinstance(item, dict | list) and item is not None]
+    too_deep = depth >= MAX_DEPTH or len(name) > MAX_NAME
     if scalars:
-        yield name, scalars
+        yield name[:MAX_NAME], scalars
     for item in items:
-        if isinstance(item, list) or (isinstance(item, dict) and depth >= MAX_DEPTH):
-            yield name, dump(item)
+        if isinstance(item, list) or (isinstance(item, dict) and too_deep):
+            yield name[:MAX_NAME], dump(item)
         elif isinstance(item, dict):
             yield from _walk(item, name, depth + 1)
 

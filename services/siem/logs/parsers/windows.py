@@ -151,7 +151,10 @@ def audit_outcome(keywords: Any) -> str | None:
     if isinstance(keywords, list):
         words = [str(word).lower() for word in keywords]
         return "success" if "audit success" in words else "failure" if "audit failure" in words else None
-    bits = integer(keywords)
+    try:
+        bits = int(keywords, 0) if isinstance(keywords, str) and len(keywords) <= 20 else integer(keywords)
+    except ValueError:
+        return None
     if bits is None:
         return None
     return "success" if bits & _AUDIT_SUCCESS else "failure" if bits & _AUDIT_FAILURE else None
