@@ -10,7 +10,6 @@ from __future__ import annotations
 import bisect
 import json
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
@@ -102,9 +101,12 @@ class Labels:
             match = AUDIT_ID.search(line)
             if match is None:
                 continue
-            sessions = set(SESSION.findall(line))
-            if self.attacker in line or sessions & self.sessions or set(PID.findall(line)) & self.pids:
-                ours[match["serial"]] = "cron-run" if sessions & self.cron else self.stage(float(match["time"]))
+            sessions, pids = set(SESSION.findall(line)), set(PID.findall(line))
+            before_login = pids & self.pids and sessions <= {UNSET}
+            if self.attacker in line or sessions & self.sessions or before_login:
+                cron = sessions & self.cron or pids & self.cron_pids
+                # The first record of an event knows the session, the later ones need not.
+                ours.setdefault(match["serial"], "cron-run" if cron else self.stage(float(match["time"])))
         for number, line in enumerate(lines, start=1):
             if (match := AUDIT_ID.search(line)) and match["serial"] in ours:
                 yield number, ours[match["serial"]]
@@ -157,10 +159,26 @@ def manifest(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**facts, "files": files, "attack": attack}
 
 
+def table(labelled: dict[str, Any]) -> str:
+    """The attack as a Markdown table: stage, techniques, and per file how many lines between which."""
+    rows = ["| stage | what | ATT&CK | lines |", "|---|---|---|---|"]
+    for stage, (what, techniques) in STAGES.items():
+        parts = [part for part in labelled["attack"] if part["stage"] == stage]
+        where = [
+            f"{Path(part['path']).name} {part['lines'][0][0]}-{part['lines'][-1][1]} "
+            f"({sum(last - first + 1 for first, last in part['lines'])})"
+            for part in parts
+        ]
+        rows.append(f"| {stage} | {what} | {', '.join(techniques)} | {'; '.join(where)} |")
+    return "\n".join(rows)
+
+
 def main() -> None:
-    """`python label.py RUN_JSON`: label samples/recorded."""
-    run = json.loads(Path(sys.argv[1]).read_text())
-    text = json.dumps(manifest(run, SAMPLES / "recorded"), indent=1)
+    """`python label.py`: label samples/recorded, and print the table of samples/README.md."""
+    run = json.loads((SAMPLES / "recorded/run.json").read_text())
+    labelled = manifest(run, SAMPLES / "recorded")
+    print(table(labelled))
+    text = json.dumps(labelled, indent=1)
     compact = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)
     (SAMPLES / "manifest.json").write_text(compact + "\n")
 

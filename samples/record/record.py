@@ -1,6 +1,7 @@
 """Records samples/recorded: builds web01, runs administration, visitors and the intrusion on it, collects the logs.
 
-Run as root with paramiko, debootstrap and util-linux at hand: `python record.py BUILD_FOLDER` (about ten minutes).
+Run as root with paramiko, debootstrap and util-linux at hand: `python record.py BUILD_FOLDER` (about ten minutes),
+then `python label.py`.
 Owns the timetable and the collecting. The logs are copied byte for byte; the times and outcomes are those of the
 run. Everything started here ends here, and the throw-away accounts exist in the build folder only.
 """
@@ -79,9 +80,7 @@ def _collect(root: Path, facts: dict[str, object]) -> None:
     OUT.mkdir(exist_ok=True)
     for source, target in LOGS.items():
         shutil.copyfile(root / source, OUT / target)
-    (root.parent / "run.json").write_text(
-        json.dumps({**facts, "host": host.NAME, "attacker": ATTACKER}, indent=2) + "\n"
-    )
+    (OUT / "run.json").write_text(json.dumps({**facts, "host": host.NAME, "attacker": ATTACKER}, indent=2) + "\n")
 
 
 def main() -> None:

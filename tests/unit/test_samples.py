@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from samples.record.label import manifest
+from samples.record.label import manifest, table
 from services.siem.detections.engine import CompiledRule, Engine, compile_rule
 from services.siem.event import Event
 from services.siem.logs.parsers import parse_items
@@ -116,9 +116,10 @@ def test_the_manifest_describes_the_recordings_that_are_there() -> None:
     assert sum(path.stat().st_size for path in (SAMPLES / "recorded").iterdir()) < 3_000_000
 
 
-def test_the_labels_follow_from_the_recording_alone() -> None:
+def test_the_manifest_and_the_table_of_the_readme_follow_from_the_recording_alone() -> None:
     run = json.loads((SAMPLES / "recorded/run.json").read_text())
     assert manifest(run, SAMPLES / "recorded") == MANIFEST
+    assert table(MANIFEST) in (SAMPLES / "README.md").read_text()
 
 
 def test_every_line_that_names_the_attacker_is_labelled_and_no_administrators_login_is() -> None:
