@@ -96,10 +96,14 @@ def application(
 
 
 async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
+    stamp(request.app, request.get(REQUEST_ID) or telemetry.request_id(), response)
+
+
+def stamp(app: web.Application, request_id: str, response: web.StreamResponse) -> None:
     """The three headers of every response, handshakes and errors too (SOC page, "API versioning headers")."""
     response.headers["X-API-Version"] = API_VERSION
-    response.headers[telemetry.REQUEST_ID_HEADER] = request.get(REQUEST_ID) or telemetry.request_id()
-    response.headers["X-AuroraSOC-Mode"] = request.app[HOST].mode()
+    response.headers[telemetry.REQUEST_ID_HEADER] = request_id
+    response.headers["X-AuroraSOC-Mode"] = app[HOST].mode()
 
 
 @web.middleware

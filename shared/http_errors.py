@@ -39,6 +39,11 @@ REQUEST_ID = web.RequestKey("request_id", str)
 _SOC_PREFIXES = ("/api/v1/", "/metrics", "/.well-known/")
 
 
+def uses_envelope(path: str) -> bool:
+    """Whether refusals of this path come in the SOC envelope rather than in the RCA page's shape."""
+    return path.startswith(_SOC_PREFIXES)
+
+
 def error_of(error: web.HTTPException) -> AuroraError:
     """aiohttp's own refusal (404, 405, 413, ...) as ours."""
     return AuroraError(_BY_STATUS.get(error.status, INTERNAL if error.status >= 500 else MALFORMED_REQUEST))
@@ -58,7 +63,7 @@ def error_response(request: web.Request, error: AuroraError, *, allow: str | Non
     if "application/problem+json" in request.headers.get(hdrs.ACCEPT, ""):
         content_type = "application/problem+json"
         body = _problem(request, error, request_id)
-    elif request.path.startswith(_SOC_PREFIXES):
+    elif uses_envelope(request.path):
         body = error_body(error, request_id)
     else:
         body = {"error": error.message, "code": error.code.code}

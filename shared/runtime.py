@@ -25,6 +25,7 @@ from shared.clock import utc_now
 from shared.contracts.system import Health, HealthCheck, HealthStatus
 from shared.errors import AuroraError
 from shared.http import Authenticate, Route, application, json_response
+from shared.http_server import Runner
 from shared.identity import Principal, Signer, Verifier, bearer
 from shared.migrate import migrate
 from shared.outbox import Outbox
@@ -188,7 +189,7 @@ class Platform:
     async def serve_app(self, app: web.Application, **runner_options: Any) -> None:
         """Serves an aiohttp application on the configured address until the process stops."""
         settings = self.common
-        runner = web.AppRunner(
+        runner = Runner(
             app, access_log=None, handle_signals=False, shutdown_timeout=settings.drain_seconds, **runner_options
         )
         await runner.setup()

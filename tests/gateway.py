@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,10 +17,20 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from shared.clock import new_id
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import Endpoint
 from shared.http import Call, Route, application
-from shared.identity import Principal, Verifier, bearer, new_private_key, public_jwk
+from shared.identity import (
+    Principal,
+    Verifier,
+    bearer,
+    load_private_key,
+    new_private_key,
+    public_jwk,
+    sign_claims,
+    thumbprint,
+)
 from shared.migrate import provision
 from tests.stack import Servers
 
@@ -124,6 +135,18 @@ class Gateway:
             decoded = orjson.loads(data) if response.content_type.endswith("json") else data
             return response.status, decoded, response.headers
 
+    def token_of(self, role: str, **claims: Any) -> str:
+        """An access token of a user with this role; `claims` replace its own."""
+        now = int(time.time())
+        own = {"iss": "aurora", "aud": "aurora", "iat": now, "exp": now + 600, "jti": new_id()}
+        person = {"sub": f"user_{role}", "sid": new_id(), "name": role, "role": role}
+        return self.sign({**own, **person, **claims})
+
+    def sign(self, claims: Mapping[str, Any], key: str = "token", kid: str | None = None) -> str:
+        """A JWT with one of the gateway's keys."""
+        pem = self.keys[key]
+        return sign_claims(claims, kid or thumbprint(pem), load_private_key(pem))
+
     def log(self) -> list[dict[str, Any]]:
         """What the gateway has logged."""
         return _lines(self.log_file)
@@ -143,7 +166,8 @@ async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, s
         "AURORA_NATS_URL": servers.nats_url,
         "AURORA_NATS_USER": servers.nats_user,
         "AURORA_NATS_PASSWORD_FILE": str(servers.nats_password_file),
-        "AURORA_REDIS_URL": servers.redis_url,
+        # A database of its own: counters of one gateway don't count for another.
+        "AURORA_REDIS_URL": servers.redis_url.rpartition("/")[0] + f"/{1 + secrets.randbelow(15)}",
         "AURORA_REDIS_PASSWORD_FILE": str(servers.redis_password_file),
         "AURORA_IDENTITY_KEY_FILE": str(folder / "gateway.key"),
         "AURORA_IDENTITY_JWKS_FILE": str(folder / "identity.jwks"),
@@ -151,6 +175,8 @@ async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, s
         "AURORA_ADMIN_PASSWORD_FILE": str(folder / "admin.password"),
         "AURORA_GATEWAY_HTTP_PORT": "0",
         "AURORA_DRAIN_SECONDS": "3",
+        # All tests sign in from one address.
+        "AURORA_LOGIN_ATTEMPTS_PER_MINUTE": "1000",
     }
     for service, url in upstreams.items():
         environment[f"AURORA_{service.upper()}_URL"] = url

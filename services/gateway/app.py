@@ -12,6 +12,7 @@ from services.gateway.accounts.store import UserStore
 from services.gateway.admission import domain as admission
 from services.gateway.admission.routes import PRINCIPAL, Door, is_stream, principal_of
 from services.gateway.admission.service import Limits, SignInThrottle
+from services.gateway.description.routes import routes as description_routes
 from services.gateway.idempotency.routes import OnceOnly
 from services.gateway.idempotency.service import Idempotency
 from services.gateway.proxy.routes import add_routes
@@ -23,6 +24,8 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.streams.routes import Sockets
 from services.gateway.streams.routes import routes as stream_routes
 from services.gateway.streams.service import Streams, Tickets
+from services.gateway.system.routes import routes as system_routes
+from services.gateway.system.service import Installation
 from shared import config
 from shared.contracts.catalog import ENDPOINTS
 from shared.http import application
@@ -68,9 +71,18 @@ async def start(platform: Platform) -> None:
     forwarder = Forwarder(settings.upstreams(), platform.signer)
     platform.on_stop(forwarder.close)
 
+    installation = Installation(platform.health, settings.upstreams())
+    platform.on_stop(installation.close)
+
     app = application(
         platform.name,
-        [*account_routes(accounts), *session_routes(sessions, door.address_of), *stream_routes(sockets, tickets)],
+        [
+            *account_routes(accounts),
+            *session_routes(sessions, door.address_of),
+            *stream_routes(sockets, tickets),
+            *system_routes(installation),
+            *description_routes(platform.name),
+        ],
         authenticate=principal_of,
         mode=platform.mode,
         middlewares=[door.middleware()],

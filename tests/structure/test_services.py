@@ -33,6 +33,7 @@ DECLARED: dict[str, str] = {
     "siem/detections/engine": "the streaming Sigma engine: pure code",
     "siem/detections/evaluation.py": "the loop that evaluates stored batches",
     "siem/detections/rules": "the rules Aurora brings along",
+    "gateway/description/page.html": "the page that shows the OpenAPI document",
     "orchestrator/handoffs.py": "what investigations hand to dispatch and get back",
     "orchestrator/investigations/work.py": "the workers that lease investigations and run their steps",
     "agents/toolkit": "typed, recorded tools that every specialist may use",

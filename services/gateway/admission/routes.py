@@ -19,7 +19,7 @@ from services.gateway.admission.service import Limits
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
 from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, AuroraError
-from shared.http import ANONYMOUS
+from shared.http import ANONYMOUS, PRINCIPAL_ID
 from shared.identity import Principal
 
 PRINCIPAL = web.RequestKey("principal", Principal)
@@ -83,7 +83,7 @@ class Door:
             except AuroraError as error:
                 refusal = error
         request[PRINCIPAL] = principal
-        request["principal_id"] = principal.id
+        request[PRINCIPAL_ID] = principal.id
         # Who is refused is counted too, by address: guessing tokens is not free.
         if endpoint not in domain.UNLIMITED:
             await self._count(request, principal)
