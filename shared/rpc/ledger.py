@@ -32,7 +32,7 @@ class Entry:
 
     digest: bytes
     task: asyncio.Task[Reply]
-    waiters: int = 0
+    waiters: int = 1
 
 
 class Ledger:
@@ -47,8 +47,8 @@ class Ledger:
         self._bytes = 0
 
     def enter(self, key: Hashable, digest: bytes, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry:
-        """The entry of `key`; `work` is started only when there is none. Raises AURORA-4090 when the key stands for
-        another request, AURORA-4290 when too many run."""
+        """The entry of `key`, to be left again; `work` is started only when there is none. Raises AURORA-4090 when
+        the key stands for another request, AURORA-4290 when too many run."""
         self._forget_old()
         entry = self._running.get(key)
         if entry is None and key in self._kept:
@@ -56,6 +56,7 @@ class Ledger:
         if entry is not None:
             if entry.digest != digest:
                 raise AuroraError(CONFLICT, {"reason": "this handoff and request id stand for another request"})
+            entry.waiters += 1
             return entry
         if len(self._running) >= self._limits.max_handoffs:
             raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
@@ -65,18 +66,10 @@ class Ledger:
         entry.task.add_done_callback(lambda task: self._finished(key, entry, task))
         return entry
 
-    async def wait(self, entry: Entry) -> Reply:
-        """The reply. A waiter that is cancelled leaves the work running."""
-        entry.waiters += 1
-        try:
-            return await asyncio.shield(entry.task)
-        finally:
-            entry.waiters -= 1
-
-    def abandon(self, key: Hashable) -> None:
-        """Stops the work when nobody waits for it any more."""
-        entry = self._running.get(key)
-        if entry is not None and entry.waiters == 0:
+    def leave(self, key: Hashable, entry: Entry, *, give_up: bool) -> None:
+        """Takes back one `enter`. The work goes on, unless the last one to leave gives it up."""
+        entry.waiters -= 1
+        if give_up and entry.waiters == 0 and self._running.get(key) is entry:
             del self._running[key]
             entry.task.cancel()
 

@@ -24,7 +24,7 @@ from shared.log import get_logger
 from shared.rpc.deadlines import Deadlines
 from shared.rpc.limits import PeerLimits
 from shared.rpc.transport import ConnectionLost, Socket, dial
-from shared.rpc.wire import decode, encode, error_from_wire
+from shared.rpc.wire import CANCELLED, decode, encode, error_from_wire
 from shared.telemetry import traceparent
 
 P = TypeVar("P")
@@ -78,6 +78,9 @@ class _Line:
                 raise ValueError("not one of result and error")
             reply = cast(Ok | Error, parse(message))
             waiter = self._waiting.get(reply.id)
+            # Only an earlier call can have taken the request back: a handoff's id is used again when it is retried.
+            if isinstance(reply, Error) and reply.code == CANCELLED:
+                return
         except (ValueError, KeyError, TypeError, AttributeError):
             _log.warning("not a JSON-RPC reply", bytes=len(text))
             return
@@ -209,7 +212,14 @@ class Peer:
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name="rpc peer connect")
             self._connecting.add_done_callback(self._connect_ended)
-        return await asyncio.shield(self._connecting)
+        connecting = self._connecting
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            # close() cancels the attempt, which callers must not take for a cancellation of their own.
+            if connecting.cancelled() and self._closed:
+                raise AuroraError(UNAVAILABLE, {"reason": "closed"}) from None
+            raise
 
     def _connect_ended(self, task: asyncio.Task[_Line]) -> None:
         self._connecting = None
@@ -225,9 +235,6 @@ class Peer:
             try:
                 self._line = _Line(await self._dial(until - loop.time()))
                 return self._line
-            except asyncio.CancelledError:
-                # Only close() cancels this task, and callers must not take it for their own cancellation.
-                raise AuroraError(UNAVAILABLE, {"reason": "closed"}) from None
             except ConnectionLost as error:
                 failed: AuroraError = AuroraError(UNAVAILABLE)
                 failed.__cause__ = error

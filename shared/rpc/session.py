@@ -110,7 +110,7 @@ class Session:
         work = self._reply(exchange) if silent else self._answer(exchange)
         task = exchange.task = self._loop.create_task(work, name=call.binding.method.name)
         self.running[task] = exchange
-        task.add_done_callback(self.running.pop)
+        task.add_done_callback(self._ended)
         return exchange
 
     def cancel(self, request_id: RequestId) -> bool:
@@ -149,23 +149,25 @@ class Session:
 
     async def _reply(self, exchange: Exchange) -> bytes:
         """The encoded reply of a request, also when it is stopped."""
+        request_id = exchange.call.context.request_id
         if exchange.refusal is not None:
-            return self._refuse(exchange, exchange.refusal)
+            return failure(request_id, exchange.refusal)
         exchange.begun = True
         try:
             if exchange.entry is None:
                 return (await self._runner.run(exchange.call)).body
-            return (await self._ledger.wait(exchange.entry)).body
+            # Shielded: who stops waiting for a handoff doesn't stop it.
+            return (await asyncio.shield(exchange.entry.task)).body
         except asyncio.CancelledError:
             if (refusal := _refusal(exchange)) is None:
                 raise
             exchange.task.uncancel()
-            return self._refuse(exchange, refusal)
+            return failure(request_id, refusal)
 
-    def _refuse(self, exchange: Exchange, refusal: WireError) -> bytes:
-        if exchange.call.key is not None:
-            self._ledger.abandon(exchange.call.key)
-        return failure(exchange.call.context.request_id, refusal)
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        exchange = self.running.pop(task)
+        if exchange.entry is not None:
+            self._ledger.leave(exchange.call.key, exchange.entry, give_up=exchange.refusal is not None)
 
     async def _answer(self, exchange: Exchange) -> None:
         reply = await self._reply(exchange)
