@@ -47,13 +47,20 @@ class IngestReceipt(msgspec.Struct):
 
 class LogQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
     """Search: `q` holds `field:value` terms (ECS names, `*` as a wildcard, quotes for spaces) and bare words, all
-    of which must match. `since` and `until` bound the event time, `since` included, `until` not."""
+    of which must match, without regard to case; `log_term` writes a term. `since` and `until` bound the event time,
+    `since` included, `until` not."""
 
     q: Annotated[str, Meta(max_length=2048)] = ""
     source: SourceName | None = None
     receipt: Annotated[str, Meta(max_length=64)] | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+def log_term(field: str, value: str) -> str:
+    """A term for `LogQuery.q` that matches exactly this value, whatever characters it has."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
+    return f'{field}:"{escaped}"'
 
 
 class LogEvent(msgspec.Struct, kw_only=True):

@@ -7,6 +7,7 @@ and health probes are answered meanwhile.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -46,6 +47,8 @@ class Logs:
     def __init__(self, store: LogStore, writer: Writer) -> None:
         self._store = store
         self._writer = writer
+        # One thread: parsing holds the interpreter, and more of them would only keep the event loop waiting longer.
+        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
 
     async def ingest(self, body: bytes, content_type: str, query: IngestQuery) -> IngestReceipt:
         """Stores the events of a body; its receipt, when they are durable.
@@ -60,7 +63,8 @@ class Logs:
             if len(body) <= _INLINE_BYTES:
                 prepared, problems = prepare(body, content_type, request)
             else:
-                prepared, problems = await asyncio.to_thread(prepare, body, content_type, request)
+                loop = asyncio.get_running_loop()
+                prepared, problems = await loop.run_in_executor(self._parser, prepare, body, content_type, request)
             if not prepared.rows:
                 raise _nothing_acceptable(problems)
             await self._writer.write(prepared)
