@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,6 +20,8 @@ from deploy.local.servers import External
 from deploy.local.supervisor import run
 from shared import config, log
 
+#: The program that a detached supervisor is; `-P` keeps the working directory off the import path.
+UP = (sys.executable, "-P", "-m", "cli.main", "up")
 _MESSAGE = msgspec.json.Decoder(progress.State | progress.Up | progress.Failed)
 
 
@@ -32,7 +35,7 @@ _MESSAGE = msgspec.json.Decoder(progress.State | progress.Up | progress.Failed)
 def command(data_dir: Path, port: int, detach: bool, progress_fd: int | None) -> None:
     """Bring the whole stack up and keep it running until Ctrl-C."""
     if detach:
-        _detached(data_dir, port)
+        detached(UP, data_dir, port)
         return
     audience = progress.for_stderr() if progress_fd is None else progress.Pipe(progress_fd)
     serve(Options(data_dir, port, config.load(External)), audience)
@@ -56,11 +59,11 @@ async def _serve(chosen: Options, audience: progress.Audience) -> None:
     await run(chosen, stop, audience.report, audience.ready)
 
 
-def _detached(data_dir: Path, port: int) -> None:
+def detached(program: Sequence[str], data_dir: Path, port: int) -> None:
+    """Starts `program`, an `up`, in a session of its own and returns once everything serves. Raises StackError."""
     reading, writing = os.pipe()
-    argv = [sys.executable, "-P", "-m", "cli.main", "up", f"--data-dir={data_dir}", f"--port={port}"]
     with subprocess.Popen(
-        [*argv, f"--progress-fd={writing}"],
+        [*program, f"--data-dir={data_dir}", f"--port={port}", f"--progress-fd={writing}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

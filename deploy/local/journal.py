@@ -14,12 +14,14 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from deploy.local.errors import explain
+from deploy.local.process import rotate
 
 
 @contextmanager
 def journal(file: Path) -> Iterator[FilteringBoundLogger]:
     """A logger that appends to `file`. Raises StackError when it can't be opened."""
     try:
+        rotate(file)
         stream = file.open("a", encoding="utf-8", buffering=1)
     except OSError as error:
         raise explain(error) from error

@@ -12,14 +12,14 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from deploy.local import wheels
 from deploy.local.account import Account, own_folder, reachable_home, unprivileged
 from deploy.local.errors import StackError
 from deploy.local.layout import DataFolder, write_private
 from deploy.local.ports import HOST
-from deploy.local.process import Command
+from deploy.local.process import Command, die_with_parent
 from deploy.local.readiness import postgres_serves
 
 ADMIN = "aurora_admin"
@@ -40,7 +40,7 @@ _SETTINGS = {
 def dsn(role: str, port: int, passfile: Path) -> str:
     """A DSN without a secret: libpq's and asyncpg's `passfile` parameter names where it is."""
     # No TLS on loopback; saying so saves each client a question, and a look into its home folder.
-    query = urlencode({"sslmode": "disable", "passfile": str(passfile)})
+    query = _query([("sslmode", "disable"), ("passfile", str(passfile))])
     return f"postgresql://{role}@{HOST}:{port}/{DATABASE}?{query}"
 
 
@@ -50,7 +50,12 @@ def with_role(admin_dsn: str, role: str, passfile: Path) -> str:
     address = parts.netloc.rpartition("@")[2]
     query = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("passfile", "user", "password")]
     query.append(("passfile", str(passfile)))
-    return urlunsplit(parts._replace(netloc=f"{role}@{address}", query=urlencode(query)))
+    return urlunsplit(parts._replace(netloc=f"{role}@{address}", query=_query(query)))
+
+
+def _query(parameters: list[tuple[str, str]]) -> str:
+    # libpq doesn't read "+" as a space.
+    return urlencode(parameters, quote_via=quote, safe="/")
 
 
 def passfile(folder: DataFolder, role: str, password: str) -> Path:
@@ -124,6 +129,7 @@ def _initialise(home: Path, store: Path, cluster: Path, password: str, account: 
             user=account[0] if account else None,
             group=account[1] if account else None,
             extra_groups=[] if account else None,
+            preexec_fn=die_with_parent(signal.SIGKILL),
         )
     except subprocess.TimeoutExpired as error:
         raise StackError(f"initdb did not finish within {_INITDB_SECONDS} s") from error

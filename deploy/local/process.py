@@ -50,7 +50,7 @@ class Child:
     def __init__(self, command: Command) -> None:
         """Starts it. Raises OSError when that fails. Call in the main thread, with a running event loop."""
         self._command = command
-        _rotate(command.log)
+        rotate(command.log)
         account = command.account
         with command.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -116,7 +116,8 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
     return arm
 
 
-def _rotate(log: Path) -> None:
+def rotate(log: Path) -> None:
+    """Sets a log that has grown large aside as <name>.1, in place of the one before."""
     if log.exists() and log.stat().st_size > _ROTATE_BYTES:
         log.replace(log.with_name(log.name + ".1"))
 

@@ -28,7 +28,7 @@ class RestartPolicy:
     backoff_max: float = 1.0
     quick: float = 10.0
     limit: int = 8
-    first_limit: int = 2
+    first_limit: int = 3
     patience: float = 60.0
     poll: float = 0.1
 

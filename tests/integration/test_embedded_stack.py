@@ -168,15 +168,14 @@ def test_killing_the_supervisor_leaves_no_process_and_a_stale_lock_stops_nobody(
         assert again.runtime.postgres == before.postgres
 
 
-@pytest.mark.parametrize("name", ["gateway", "nats"])
-def test_a_killed_process_is_started_again_on_its_port_and_runtime_json_says_its_pid(root: Path, name: str) -> None:
-    with stack(root) as running:
-        before = running.runtime.services[name]
-        assert before.pid is not None
-        os.kill(before.pid, signal.SIGKILL)
-        wait_until(lambda: running.runtime.services[name].pid not in (None, before.pid), f"the restart of {name}")
-        assert running.runtime.services[name].url == before.url
-        wait_until(lambda: aurora("status", f"--data-dir={root}").returncode == 0, "being healthy again")
+@pytest.mark.parametrize("name", ["gateway", "postgres", "nats", "valkey"])
+def test_a_killed_process_is_started_again_on_its_port_and_runtime_json_says_its_pid(steady: Stack, name: str) -> None:
+    before = steady.runtime.services[name]
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+    wait_until(lambda: steady.runtime.services[name].pid not in (None, before.pid), f"the restart of {name}")
+    assert steady.runtime.services[name].url == before.url
+    assert aurora("status", f"--data-dir={steady.data_dir}").returncode == 0
 
 
 def test_a_service_that_can_not_start_ends_everything_with_one_line(root: Path) -> None:
@@ -204,6 +203,29 @@ def test_a_service_that_dies_again_and_again_ends_everything(root: Path) -> None
         assert running.process.wait(timeout=30) == 1
         assert running.process.stderr is not None
         assert "orchestrator keeps failing" in running.process.stderr.read().splitlines()[-1]
+
+
+def test_a_detached_stack_serves_when_up_returns_and_outlives_it(root: Path) -> None:
+    done = subprocess.run(
+        [*STAND_INS, "--detach", f"--data-dir={root}"], capture_output=True, text=True, timeout=60, check=False
+    )
+    try:
+        assert done.returncode == 0, done
+        assert "gateway ready" in done.stderr
+        assert "shown once" in done.stdout
+        assert aurora("status", f"--data-dir={root}").returncode == 0
+        pid = holder_of(DataFolder(root))
+        assert pid is not None
+        assert os.getsid(pid) == pid
+    finally:
+        assert aurora("down", f"--data-dir={root}").returncode == 0
+    assert holder_of(DataFolder(root)) is None
+
+
+def test_a_folder_with_an_odd_name_serves_as_well(data_dir: Path) -> None:
+    root = data_dir / "a b+c%20\"d'é"
+    with stack(root):
+        assert aurora("status", f"--data-dir={root}").returncode == 0
 
 
 @pytest.mark.parametrize("detach", [(), ("--detach",)])
