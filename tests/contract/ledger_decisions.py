@@ -40,14 +40,34 @@ _IDENTITY = (
     *_bullet(
         "Identity",
         2,
-        ("admin", "First start creates admin with a random password, printed once, kept in a 0600 file"),
+        (
+            "admin",
+            "First start creates admin with a random password, kept in a 0600 file",
+            "tests/integration/test_gateway_accounts.py::test_a_password_buys_a_bearer_token_for_fifteen_minutes",
+            "tests/integration/test_gateway_accounts.py::test_a_restart_keeps_sessions_and_doesnt_reset_the_administrator",
+            "tests/integration/test_embedded_stack.py::test_what_is_private_can_be_read_by_its_owner_only",
+        ),
+        ("admin's password", "The password is printed once"),
     ),
     *_bullet(
         "Identity",
         3,
-        ("access token", "Access tokens: JWT, EdDSA, 15 min, kid, JWKS at /.well-known/jwks.json"),
-        ("refresh", "Refresh tokens rotate; reuse revokes the family"),
-        ("logout", "Logout revokes at once"),
+        (
+            "access token",
+            "Access tokens: JWT, EdDSA, 15 min, kid, JWKS at /.well-known/jwks.json",
+            "tests/integration/test_gateway_accounts.py::test_a_password_buys_a_bearer_token_for_fifteen_minutes",
+            "tests/integration/test_gateway_accounts.py::test_access_tokens_verify_with_the_published_keys",
+        ),
+        (
+            "refresh",
+            "Refresh tokens rotate; reuse revokes the family",
+            "tests/integration/test_gateway_accounts.py::test_a_refresh_token_works_once_and_its_second_use_ends_the_session",
+        ),
+        (
+            "logout",
+            "Logout revokes at once",
+            "tests/integration/test_gateway_accounts.py::test_signing_out_ends_access_and_refresh_tokens_at_once_and_no_other_session",
+        ),
         ("unchecked", "When revocation can't be checked the answer is 503, never a pass"),
     ),
     *_bullet(
@@ -60,8 +80,18 @@ _IDENTITY = (
         "Identity",
         5,
         ("pre-hash", "bcrypt over a SHA-256 pre-hash, so that long passwords work; 8 characters at least"),
-        ("same answer", "Unknown user and wrong password cost the same time and read the same"),
-        ("throttle", "Failures are logged and throttled per account and address"),
+        (
+            "same answer",
+            "Unknown user and wrong password cost the same time and read the same",
+            "tests/integration/test_gateway_accounts.py::test_a_wrong_password_and_an_unknown_user_read_the_same",
+            "tests/integration/test_gateway_accounts.py::test_a_wrong_password_and_an_unknown_user_take_the_same_time",
+        ),
+        (
+            "throttle",
+            "Failures are logged and throttled per account and address",
+            "tests/integration/test_gateway_accounts.py::test_a_failed_sign_in_is_logged_with_account_and_address",
+            "tests/integration/test_gateway_accounts.py::test_sign_ins_are_throttled_per_account_and_address",
+        ),
     ),
     *_bullet("Identity", 6, ("e-mail", "E-mail addresses compare case-insensitively")),
     *_bullet(
@@ -187,11 +217,32 @@ _AGENTS = (
     *_bullet(
         "Agents",
         1,
-        ("frame", "One text frame is one message or batch; a binary frame closes 1003"),
-        ("notification", "A notification is never answered, on error neither"),
-        ("null id", '"id": null is a request'),
-        ("batches", "An empty batch is one -32600; a batch of notifications sends nothing"),
-        ("overtaking", "Replies may overtake one another"),
+        (
+            "frame",
+            "One text frame is one message or batch; a binary frame closes 1003",
+            "tests/integration/test_rpc_limits.py::test_a_binary_frame_closes_with_1003",
+        ),
+        (
+            "notification",
+            "A notification is never answered, on error neither",
+            "tests/integration/test_rpc_specification.py::test_a_notification_is_never_answered_also_not_on_error",
+        ),
+        (
+            "null id",
+            '"id": null is a request',
+            "tests/integration/test_rpc_specification.py::test_a_null_id_is_a_request",
+        ),
+        (
+            "batches",
+            "An empty batch is one -32600; a batch of notifications sends nothing",
+            "tests/integration/test_rpc_specification.py::test_a_call_with_an_empty_array",
+            "tests/integration/test_rpc_specification.py::test_a_batch_of_notifications_sends_nothing",
+        ),
+        (
+            "overtaking",
+            "Replies may overtake one another",
+            "tests/integration/test_rpc_errors.py::test_replies_overtake_one_another",
+        ),
     ),
     *_bullet(
         "Agents",
@@ -202,19 +253,41 @@ _AGENTS = (
             "tests/contract/test_shapes.py::test_a_handoff_has_the_decided_metadata",
         ),
         ("capabilities", "capabilities are a subset of the caller's"),
-        ("bare", "A bare request from an authenticated peer is served too"),
+        (
+            "bare",
+            "A bare request from an authenticated peer is served too",
+            "tests/integration/test_rpc_errors.py::test_the_pages_request_gets_the_pages_answer",
+        ),
     ),
     *_bullet(
         "Agents",
         3,
-        ("codes", "JSON-RPC errors use -32010..-32019, with the AURORA code in error.data.code"),
-        ("no text", "error.message never carries exception text"),
+        (
+            "codes",
+            "JSON-RPC errors use -32010..-32019, with the AURORA code in error.data.code",
+            "tests/integration/test_rpc_errors.py::test_a_refusal_carries_its_aurora_code",
+            "tests/contract/test_shapes.py::test_json_rpc_codes_of_our_own_stay_in_their_range",
+        ),
+        (
+            "no text",
+            "error.message never carries exception text",
+            "tests/integration/test_rpc_errors.py::test_an_unexpected_exception_says_nothing_of_itself",
+        ),
     ),
     *_bullet(
         "Agents",
         4,
-        ("handshake", "A handshake without a valid service token is 401"),
-        ("idempotent", "Idempotent by (handoff id, request id): a reconnect never runs one twice"),
+        (
+            "handshake",
+            "A handshake without a valid service token is 401",
+            "tests/integration/test_rpc_limits.py::test_a_handshake_without_a_valid_token_is_401",
+        ),
+        (
+            "idempotent",
+            "Idempotent by (handoff id, request id): a reconnect never runs one twice",
+            "tests/integration/test_rpc_calls.py::test_a_lost_connection_is_made_again_and_the_handoff_runs_once",
+            "tests/integration/test_rpc_calls.py::test_a_handoff_asked_again_when_it_is_done_gets_the_kept_reply",
+        ),
     ),
     *_bullet(
         "Agents",
@@ -246,9 +319,23 @@ _SHAPES = (
     *_bullet(
         _S,
         1,
-        ("password grant", "POST /api/v1/auth/token takes username and password as JSON or form"),
-        ("refresh grant", "grant_type=refresh_token"),
-        ("token", "Answers access_token, token_type Bearer, expires_in, refresh_token"),
+        (
+            "password grant",
+            "POST /api/v1/auth/token takes username and password as JSON or form",
+            "tests/integration/test_gateway_accounts.py::test_a_password_buys_a_bearer_token_for_fifteen_minutes",
+            "tests/integration/test_gateway_accounts.py::test_the_token_endpoint_takes_a_form",
+        ),
+        (
+            "refresh grant",
+            "grant_type=refresh_token",
+            "tests/integration/test_gateway_accounts.py::test_a_refresh_token_works_once_and_its_second_use_ends_the_session",
+        ),
+        (
+            "token",
+            "Answers access_token, token_type Bearer, expires_in, refresh_token",
+            "tests/contract/test_shapes.py::test_a_token_answer_has_the_decided_fields",
+            "tests/integration/test_gateway_accounts.py::test_a_password_buys_a_bearer_token_for_fifteen_minutes",
+        ),
     ),
     *_bullet(
         _S,

@@ -12,7 +12,11 @@ ROWS: tuple[Requirement, ...] = (
     *rows(
         "SOC",
         "A2A protocol",
-        ("transport", "Inter-agent communication uses JSON-RPC 2.0 over WebSocket"),
+        (
+            "transport",
+            "Inter-agent communication uses JSON-RPC 2.0 over WebSocket",
+            "tests/integration/test_rpc_errors.py::test_the_pages_request_gets_the_pages_answer",
+        ),
         ("ports", "Each agent listens on a dedicated port"),
         ("dispatch", "The orchestrator dispatches tasks to specialists via ACP HandoffTool"),
         ("metadata", "HandoffTool wraps JSON-RPC 2.0 requests with routing metadata"),
@@ -20,13 +24,19 @@ ROWS: tuple[Requirement, ...] = (
             "request",
             "Request: jsonrpc, method analyze_threat, params with alert_id and iocs [{type, value}], id",
             "tests/contract/test_shapes.py::test_the_pages_request_to_an_agent_is_understood",
+            "tests/integration/test_rpc_errors.py::test_the_pages_request_gets_the_pages_answer",
         ),
         (
             "response",
             "Response: jsonrpc, result with severity, confidence, mitre_techniques, iocs, and the id",
             "tests/contract/test_shapes.py::test_an_agents_answer_begins_as_the_page_has_it",
+            "tests/integration/test_rpc_errors.py::test_the_pages_request_gets_the_pages_answer",
         ),
-        ("error", 'Error: {"code": -32601, "message": "Method not found"} with the id of the request'),
+        (
+            "error",
+            'Error: {"code": -32601, "message": "Method not found"} with the id of the request',
+            "tests/integration/test_rpc_specification.py::test_a_call_of_a_method_that_does_not_exist",
+        ),
     ),
     *rows(
         "SOC",
