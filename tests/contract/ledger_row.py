@@ -60,3 +60,8 @@ def endpoints(page: Page, where: str, *rows: tuple[str, ...]) -> tuple[EndpointR
 def rows(page: Page, where: str, *rows: tuple[str, ...]) -> tuple[Requirement, ...]:
     """Anything else: a short name that is unique under its heading, the text, and then the tests."""
     return tuple(Requirement(f"{page} {where}: {name}", page, where, text, tuple(tests)) for name, text, *tests in rows)
+
+
+def bullet(section: str, number: int, *entries: tuple[str, ...]) -> tuple[Requirement, ...]:
+    """What one bullet of the decisions asks for; `number` counts the bullets of its section from 1."""
+    return rows("DECISIONS", f"{section} {number}", *entries)

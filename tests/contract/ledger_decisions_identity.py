@@ -1,0 +1,115 @@
+"""Decided about identity: principals, tokens, keys, passwords, cookies, OIDC and SAML."""
+
+from __future__ import annotations
+
+from tests.contract.ledger_row import Requirement, bullet
+
+_OPENING = (
+    *bullet(
+        "Opening",
+        1,
+        ("one gateway", "Both APIs are served from one gateway, one account store and one port (default 5080)"),
+    ),
+)
+
+_IDENTITY = (
+    *bullet(
+        "Identity",
+        1,
+        (
+            "principals",
+            "Users, API keys and services; deny is the default",
+            "tests/contract/test_shapes.py::test_deny_is_the_default",
+        ),
+        (
+            "roles",
+            "admin, analyst, operator, viewer and api_service have exactly the permissions decided",
+            "tests/contract/test_shapes.py::test_roles_have_exactly_the_decided_permissions",
+        ),
+        ("api_service", "api_service has only the scopes of its key and no interactive login"),
+        ("approvers", "Approvals are decided by admin, analyst and operator, never by whoever asked"),
+        ("matrix", "The permission matrix in the docs is generated from the code"),
+    ),
+    *bullet(
+        "Identity",
+        2,
+        (
+            "admin",
+            "First start creates admin with a random password, kept in a 0600 file",
+            "tests/integration/test_gateway_accounts.py::test_a_password_buys_a_bearer_token_for_fifteen_minutes",
+            "tests/integration/test_gateway_accounts.py::test_a_restart_keeps_sessions_and_doesnt_reset_the_administrator",
+            "tests/integration/test_embedded_stack.py::test_what_is_private_can_be_read_by_its_owner_only",
+        ),
+        ("admin's password", "The password is printed once"),
+    ),
+    *bullet(
+        "Identity",
+        3,
+        (
+            "access token",
+            "Access tokens: JWT, EdDSA, 15 min, kid, JWKS at /.well-known/jwks.json",
+            "tests/integration/test_gateway_accounts.py::test_a_password_buys_a_bearer_token_for_fifteen_minutes",
+            "tests/integration/test_gateway_accounts.py::test_access_tokens_verify_with_the_published_keys",
+        ),
+        (
+            "refresh",
+            "Refresh tokens rotate; reuse revokes the family",
+            "tests/integration/test_gateway_accounts.py::test_a_refresh_token_works_once_and_its_second_use_ends_the_session",
+        ),
+        (
+            "logout",
+            "Logout revokes at once",
+            "tests/integration/test_gateway_accounts.py::test_signing_out_ends_access_and_refresh_tokens_at_once_and_no_other_session",
+        ),
+        ("unchecked", "When revocation can't be checked the answer is 503, never a pass"),
+    ),
+    *bullet(
+        "Identity",
+        4,
+        ("api key", "aur_<id>_<secret>, shown once, stored hashed, scopes within the creator's, expiry, last used"),
+        ("api key header", "Authorization: Bearer or X-API-Key"),
+    ),
+    *bullet(
+        "Identity",
+        5,
+        ("pre-hash", "bcrypt over a SHA-256 pre-hash, so that long passwords work; 8 characters at least"),
+        (
+            "same answer",
+            "Unknown user and wrong password cost the same time and read the same",
+            "tests/integration/test_gateway_accounts.py::test_a_wrong_password_and_an_unknown_user_read_the_same",
+            "tests/integration/test_gateway_accounts.py::test_a_wrong_password_and_an_unknown_user_take_the_same_time",
+        ),
+        (
+            "throttle",
+            "Failures are logged and throttled per account and address",
+            "tests/integration/test_gateway_accounts.py::test_a_failed_sign_in_is_logged_with_account_and_address",
+            "tests/integration/test_gateway_accounts.py::test_sign_ins_are_throttled_per_account_and_address",
+        ),
+    ),
+    *bullet("Identity", 6, ("e-mail", "E-mail addresses compare case-insensitively")),
+    *bullet(
+        "Identity",
+        7,
+        ("X-User-ID", "Honoured only from AURORA_TRUSTED_PROXIES, or beside a session or token of that user; else 401"),
+        ("loopback", "The embedded stack trusts loopback by default; one setting turns it off"),
+        ("cap", "By the header alone nobody is more than analyst; a foreign Origin is refused; each use is audited"),
+        ("ids", "User ids are unguessable (128 random bits) and never listed to other users"),
+    ),
+    *bullet(
+        "Identity",
+        8,
+        ("cookie", "HttpOnly, SameSite=Lax, Secure off loopback"),
+        ("csrf", "State-changing requests with the cookie need a same-origin Origin"),
+    ),
+    *bullet(
+        "Identity",
+        9,
+        ("oidc", "Discovery, PKCE S256, state, nonce, iss, JWKS rotation, algorithm allow-list"),
+        ("saml", "Signed assertions only; Audience, Recipient, InResponseTo, NotOnOrAfter; replay cache"),
+    ),
+    *bullet(
+        "Identity", 10, ("oauth state", "OAuth state for cloud providers is signed, single use, bound to the user")
+    ),
+)
+
+ROWS: tuple[Requirement, ...] = (*_OPENING, *_IDENTITY)
