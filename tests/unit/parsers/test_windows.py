@@ -285,6 +285,20 @@ def test_winlogbeat_with_dotted_names_is_recognised() -> None:
     assert view(found, "process_creation").fields["Image"] == "C:\\a.exe"
 
 
+def test_the_older_winlogbeat_with_its_fields_at_the_root_is_recognised() -> None:
+    found = event(
+        {
+            "@timestamp": "2019-03-01T10:00:00Z",
+            "log_name": SYSMON,
+            "event_id": 1,
+            "source_name": "Microsoft-Windows-Sysmon",
+            "computer_name": "ws5.corp",
+            "event_data": START,
+        }
+    )
+    assert {name: found.ecs.get(name) for name in EXPECTED} == EXPECTED
+
+
 def test_named_data_elements_and_an_event_id_with_attributes_are_read() -> None:
     data = {
         "Data": [{"@Name": "ServiceName", "#text": "evil"}, {"#attributes": {"Name": "ImagePath"}, "#text": "x.exe"}]

@@ -21,6 +21,13 @@ _ENVELOPE = frozenset((
     "Domain", "ERROR_EVT_UNRESOLVED", "EventTypeOrignal", "UserData", "type",
 ))  # fmt: skip
 _CLASSIC_POWERSHELL = "windows powershell"
+#: winlogbeat 6's names at the root -> those of version 7 and later under `winlog`.
+_WINLOGBEAT_6 = {
+    "log_name": "channel", "event_id": "event_id", "source_name": "provider_name", "computer_name": "computer_name",
+    "record_number": "record_id", "event_data": "event_data", "user_data": "user_data", "keywords": "keywords",
+    "task": "task", "opcode": "opcode", "level": "level", "process_id": "process.pid", "thread_id": "process.thread.id",
+    "provider_guid": "provider_guid", "version": "version", "activity_id": "activity_id",
+}  # fmt: skip
 _AUDIT_TYPES = {"AUDIT_SUCCESS": "success", "AUDIT_FAILURE": "failure"}
 
 
@@ -31,14 +38,20 @@ def is_windows(document: Document) -> bool:
     event = document.get("Event")
     if isinstance(event, dict):
         return isinstance(event.get("System"), dict)
-    return isinstance(document.get("winlog"), dict) or "winlog.event_id" in document
+    return _is_winlogbeat(document)
+
+
+def _is_winlogbeat(document: Document) -> bool:
+    if isinstance(document.get("winlog"), dict) or "winlog.event_id" in document:
+        return True
+    return "event_id" in document and "log_name" in document
 
 
 def parse(document: Document, raw: str, context: Context) -> Event:
     """A Windows event in any of the three shapes."""
     if isinstance(document.get("Event"), dict):
         entry = _from_xml(document["Event"])
-    elif isinstance(document.get("winlog"), dict) or "winlog.event_id" in document:
+    elif _is_winlogbeat(document):
         entry = _from_winlogbeat(document)
     else:
         entry = _from_flat(document)
@@ -180,7 +193,16 @@ def _read_data(value: Any, data: dict[str, Any]) -> None:
         data["Data"] = unnamed if len(unnamed) > 1 else unnamed[0]
 
 
+def _upgraded(document: Document) -> Document:
+    """A document of winlogbeat 6, which had its fields at the root, in the form of the later versions."""
+    winlog = {new: document[old] for old, new in _WINLOGBEAT_6.items() if old in document}
+    kept = {name: value for name, value in document.items() if name not in _WINLOGBEAT_6}
+    return {**kept, "winlog": winlog}
+
+
 def _from_winlogbeat(document: Document) -> Entry:
+    if "log_name" in document and "winlog" not in document:
+        document = _upgraded(document)
     flat = flatten({name: value for name, value in document.items() if name not in ("message", "@timestamp")})
     data: dict[str, Any] = {}
     ecs: dict[str, Any] = {}
