@@ -83,8 +83,8 @@ def decode(text: str) -> Any:
     """One frame as plain objects. Raises ValueError when it isn't JSON, or nests deeper than the interpreter allows."""
     try:
         return _decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError("not JSON, or nested too deeply") from error
 
 
 def check_request(message: Any) -> None:
