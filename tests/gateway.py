@@ -17,10 +17,11 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from shared.clock import new_id
+from shared.clock import new_id, utc_now
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import Endpoint
-from shared.http import Call, Route, application
+from shared.contracts.system import Health
+from shared.http import Call, Route, application, json_response
 from shared.identity import (
     Principal,
     Verifier,
@@ -87,6 +88,11 @@ async def upstream(name: str, jwks: Mapping[str, Any]) -> AsyncIterator[Upstream
 
     routes = [route(endpoint) for endpoint in ENDPOINTS.values() if endpoint.service == name]
     app = application(name, routes, authenticate=authenticate, mode=lambda: "monitor")
+
+    async def health(_request: web.Request) -> web.Response:
+        return json_response(Health("healthy", utc_now(), 0.0, {}))
+
+    app.router.add_get("/health", health)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
