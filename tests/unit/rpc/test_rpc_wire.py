@@ -53,7 +53,7 @@ def test_every_aurora_error_keeps_to_its_range_and_comes_back_as_it_was() -> Non
         error = json.loads(wire.failure(1, wire.wire_error(AuroraError(code, {"a": 1}))))["error"]
         back = wire.error_from_wire(error["code"], error["message"], error.get("data"))
         assert back.code is code
-        assert back.message == code.message
+        assert back.message == error["message"]
         assert back.detail == (None if code is INTERNAL else {"a": 1})
 
 
