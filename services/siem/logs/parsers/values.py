@@ -48,15 +48,6 @@ def plain(value: Any, depth: int = 0) -> Any:
     return value if kept else safe_text(str(value))
 
 
-def has_non_finite(value: Any) -> bool:
-    """Whether there is a NaN or infinity in it, which JSON can only show as null."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, dict):
-        return any(map(has_non_finite, value.values()))
-    return isinstance(value, list | tuple) and any(map(has_non_finite, value))
-
-
 def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested objects as dotted names -> scalar or list of scalars; at most MAX_FIELDS fields, nulls left out.
 

@@ -28,6 +28,7 @@ _WINLOGBEAT_6 = {
     "task": "task", "opcode": "opcode", "level": "level", "process_id": "process.pid", "thread_id": "process.thread.id",
     "provider_guid": "provider_guid", "version": "version", "activity_id": "activity_id",
 }  # fmt: skip
+_NOT_ECS = ("message", "@timestamp", "winlog")
 _AUDIT_TYPES = {"AUDIT_SUCCESS": "success", "AUDIT_FAILURE": "failure"}
 
 
@@ -203,14 +204,19 @@ def _upgraded(document: Document) -> Document:
 def _from_winlogbeat(document: Document) -> Entry:
     if "log_name" in document and "winlog" not in document:
         document = _upgraded(document)
-    flat = flatten({name: value for name, value in document.items() if name not in ("message", "@timestamp")})
+    winlog = document.get("winlog")
+    winlog = winlog if isinstance(winlog, dict) else {}
     data: dict[str, Any] = {}
+    for section in (winlog.get("event_data"), winlog.get("user_data")):
+        if isinstance(section, dict):
+            data.update(scalars(section))
+    rest = {name: value for name, value in document.items() if name not in _NOT_ECS}
+    rest["winlog"] = {name: value for name, value in winlog.items() if name not in ("event_data", "user_data")}
+    flat = flatten(rest)
     ecs: dict[str, Any] = {}
     for name, value in flat.items():
-        if name.startswith("winlog.event_data."):
-            data[name[18:]] = value
-        elif name.startswith("winlog.user_data."):
-            data[name[17:]] = value
+        if name.startswith(("winlog.event_data.", "winlog.user_data.")):  # of a document with dotted names
+            data[name.split(".", 2)[2]] = value
         elif name != "event.original":
             ecs[name] = value
     provider, computer = _text(flat.get("winlog.provider_name")), _text(flat.get("winlog.computer_name"))
