@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.agents.toolkit.process_tree import Process, Relation, starts_in
+from services.agents.toolkit.queries import phrase
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.logs import compact
@@ -47,7 +48,7 @@ class _Walk:
         if self._queries >= _MAX_QUERIES:
             return []
         self._queries += 1
-        q = f'host.name:"{_escaped(self._host)}" {field}:"{_escaped(str(value))}" event.category:*process*'
+        q = f"host.name:{phrase(self._host)} {field}:{phrase(str(value))} event.category:*process*"
         query = LogQuery(q=q, since=self._since, until=until or self._until, limit=_PAGE)
         return starts_in([compact(event) for event in await self._sources.logs(query)])
 
@@ -55,10 +56,6 @@ class _Walk:
     def exhausted(self) -> bool:
         """Whether the walk was cut short by its bound."""
         return self._queries >= _MAX_QUERIES
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
 
 
 def _moment(process: Process) -> datetime:

@@ -1,0 +1,89 @@
+"""The evidence of one alert: the alert itself and the events it points at, each with the citation that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
+from services.agents.toolkit.tools.logs import GET_EVENT, EventArguments
+from services.agents.toolkit.work import Work
+from shared.contracts.agents import AnalyzeThreat
+from shared.contracts.common import Observable
+from shared.contracts.investigations import Citation
+from shared.errors import ALERT_NOT_FOUND, AuroraError
+
+_MAX_EVENTS = 6
+#: ECS fields that hold a command or a script, in the order of preference.
+_COMMAND_FIELDS = (
+    "process.command_line",
+    "powershell.file.script_block_text",
+    "process.parent.command_line",
+    "registry.data.strings",
+    "winlog.event_data.Payload",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One event and its citation. `event` is compact: log_id, timestamp, dataset, message, ecs."""
+
+    event: Mapping[str, Any]
+    citation: Citation
+
+    def field(self, name: str) -> str:
+        """The ECS field as text; the first item of a list; empty when it isn't there."""
+        value = self.event["ecs"].get(name)
+        if isinstance(value, list):
+            value = value[0] if value else None
+        return "" if value is None else str(value)
+
+    @property
+    def moment(self) -> datetime:
+        """When it happened."""
+        return datetime.fromisoformat(self.event["timestamp"])
+
+    def commands(self) -> list[str]:
+        """What was run or scripted, as far as the event says."""
+        return [text for name in _COMMAND_FIELDS if (text := self.field(name))]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known at the start. Without an alert (indicators only) `alert` is None."""
+
+    alert: Mapping[str, Any] | None = None
+    alert_citation: Citation | None = None
+    events: list[Seen] = field(default_factory=list)
+    iocs: list[Observable] = field(default_factory=list)
+
+    def entity(self, kind: str) -> str:
+        """A named entity of the alert; empty when it has none."""
+        return "" if self.alert is None else str(self.alert["entities"].get(kind, ""))
+
+
+async def gather(params: AnalyzeThreat, work: Work) -> Evidence:
+    """Reads the alert and its first events. Raises AURORA-4042 when there is neither an alert nor an indicator."""
+    evidence = Evidence(iocs=list(params.iocs))
+    if params.alert_id is not None:
+        citation = await work.use(GET_ALERT_TOOL, AlertArguments(params.alert_id))
+        if citation is not None:
+            evidence.alert, evidence.alert_citation = citation.result, citation
+    if evidence.alert is None:
+        if not params.iocs:
+            raise AuroraError(ALERT_NOT_FOUND, {"alert_id": params.alert_id})
+        return evidence
+    for log_id in _log_ids(evidence.alert["evidence"]):
+        seen = await work.use(GET_EVENT, EventArguments(log_id))
+        if seen is not None:
+            evidence.events += [Seen(event, seen) for event in seen.result["events"]]
+    return evidence
+
+
+def _log_ids(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The first and the last events: how it began and where it went."""
+    ids = list(dict.fromkeys(item["log_id"] for item in items))
+    half = _MAX_EVENTS // 2
+    return ids if len(ids) <= _MAX_EVENTS else [*ids[:half], *ids[-half:]]
