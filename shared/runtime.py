@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import orjson
 from aiohttp import web
 
-from shared import config, log
+from shared import config, log, tasks
 from shared.bus import Bus
 from shared.cache import Cache
 from shared.clock import utc_now
@@ -203,10 +203,7 @@ class Platform:
 
     async def stop_tasks(self) -> None:
         """Cancels the background tasks and waits for them."""
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        await tasks.end(self._running)
 
 
 async def _ask(check: Check) -> HealthCheck:

@@ -56,7 +56,12 @@ async def start(platform: Platform) -> None:
     platform.spawn("sessions", sessions.keep_house())
 
     tickets = Tickets(cache)
-    sockets = Sockets(Streams(await platform.bus()), sessions.require_alive, settings.slow_reader_seconds)
+    sockets = Sockets(
+        Streams(await platform.bus()),
+        sessions.require_alive,
+        settings.slow_reader_seconds,
+        settings.session_check_seconds,
+    )
 
     async def identify(request: web.Request) -> Principal:
         ticket = request.query.get("ticket")

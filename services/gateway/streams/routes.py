@@ -16,6 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from services.gateway.streams.domain import STREAMS, Position, Stream
 from services.gateway.streams.service import TICKET_SECONDS, Streams, Tickets
+from shared import tasks
 from shared.contracts.constants import Endpoint
 from shared.contracts.identity import CREATE_WS_TICKET, WebSocketTicket
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS, WS_RECEIPTS, StreamFrame, StreamQuery
@@ -26,7 +27,6 @@ from shared.log import get_logger
 from shared.telemetry import WEBSOCKET_CLIENTS, WEBSOCKET_SLOW_READERS
 
 _HEARTBEAT_SECONDS = 20.0
-_SESSION_CHECK_SECONDS = 10.0
 _PARTING_SECONDS = 3.0
 #: Clients have nothing to say but pongs.
 _LARGEST_INCOMING = 1024
@@ -51,6 +51,7 @@ class Sockets:
     streams: Streams
     alive: Callable[[Principal], Awaitable[None]]
     slow_seconds: float
+    session_check_seconds: float
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stop(self, _app: web.Application) -> None:
@@ -79,14 +80,13 @@ class Sockets:
     ) -> Parting | None:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
+                parts = [
                     group.create_task(self._send(socket, endpoint, STREAMS[endpoint], start), name="stream:send"),
                     group.create_task(_listen(socket), name="stream:listen"),
                     group.create_task(self._watch(principal), name="stream:watch"),
                 ]
-                done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in rest:
-                    task.cancel()
+                done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+                await tasks.end(rest)
             return next((task.result() for task in done if task.result() is not None), None)
         except* Exception as group_error:  # noqa: BLE001 - a boundary: the socket is no longer HTTP, so it is closed here
             _log.error("stream failed", exc_info=group_error)
@@ -110,7 +110,7 @@ class Sockets:
     async def _watch(self, principal: Principal) -> Parting:
         while True:
             try:
-                async with asyncio.timeout(_SESSION_CHECK_SECONDS):
+                async with asyncio.timeout(self.session_check_seconds):
                     await self.stopping.wait()
                 return Parting(WSCloseCode.GOING_AWAY, b"stopping")
             except TimeoutError:
