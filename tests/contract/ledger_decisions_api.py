@@ -41,7 +41,12 @@ _REQUESTS = (
     *bullet(
         "Requests and errors",
         3,
-        ("headers", "The three headers are on every response, errors and WebSocket handshakes too"),
+        (
+            "headers",
+            "The three headers are on every response, errors and WebSocket handshakes too",
+            "tests/contract/test_http.py::test_every_refusal_has_the_three_headers",
+            "tests/integration/test_gateway_streams.py::test_the_handshake_carries_the_three_headers",
+        ),
         (
             "request id",
             "A valid incoming X-Request-ID is kept",
@@ -83,15 +88,32 @@ _REQUESTS = (
     *bullet(
         "Requests and errors",
         7,
-        ("replay", "The same Idempotency-Key and body replays the answer for 24 h"),
-        ("conflict", "The same key with another body is 409 AURORA-4090"),
+        (
+            "replay",
+            "The same Idempotency-Key and body replays the answer for 24 h",
+            "tests/integration/test_gateway_proxy.py::test_a_write_that_is_sent_again_under_its_key_is_done_once",
+        ),
+        (
+            "conflict",
+            "The same key with another body is 409 AURORA-4090",
+            "tests/integration/test_gateway_proxy.py::test_a_key_that_was_used_for_another_request_is_a_conflict",
+        ),
     ),
     *bullet(
         "Requests and errors",
         8,
         ("limits", "100/min on RCA paths, 20/min on chat, 1,200/min on other SOC paths; health exempt; configurable"),
-        ("intake", "Intake is limited by back-pressure, not by count"),
-        ("fields", "X-RateLimit-* and RateLimit fields; 429 AURORA-4290 with Retry-After"),
+        (
+            "intake",
+            "Intake is limited by back-pressure, not by count",
+            "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
+            "tests/integration/test_logs.py::test_a_full_intake_refuses_and_says_when_to_come_again",
+        ),
+        (
+            "fields",
+            "X-RateLimit-* and RateLimit fields; 429 AURORA-4290 with Retry-After",
+            "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
+        ),
         ("key", "Keyed on the principal, else the address; X-Forwarded-For only from trusted proxies"),
     ),
     *bullet("Requests and errors", 9, ("cors", "From FRONTEND_URL, credentials, PATCH included, exact origin match")),
@@ -127,10 +149,28 @@ _SHAPES = (
     *bullet(
         _S,
         2,
-        ("media types", "Ingest takes application/json (object or array), application/x-ndjson and text/plain"),
-        ("gzip", "Content-Encoding: gzip too"),
-        ("receipt", "202 {accepted, rejected, errors[{index, message}], receipt} once the accepted are durable"),
-        ("all bad", "All bad is 422"),
+        (
+            "media types",
+            "Ingest takes application/json (object or array), application/x-ndjson and text/plain",
+            "tests/integration/test_logs.py::test_lines_objects_arrays_and_their_compressed_forms_are_taken",
+        ),
+        (
+            "gzip",
+            "Content-Encoding: gzip too",
+            "tests/integration/test_logs.py::test_lines_objects_arrays_and_their_compressed_forms_are_taken",
+        ),
+        (
+            "receipt",
+            "202 {accepted, rejected, errors[{index, message}], receipt} once the accepted are durable",
+            "tests/integration/test_logs.py::test_an_acknowledged_event_is_searchable",
+            "tests/integration/test_logs.py::test_a_bad_item_is_reported_at_its_place_and_stops_no_other",
+            "tests/contract/test_shapes.py::test_an_intake_receipt_has_the_decided_fields",
+        ),
+        (
+            "all bad",
+            "All bad is 422",
+            "tests/integration/test_logs.py::test_when_every_item_is_bad_each_is_named",
+        ),
     ),
     *bullet(
         _S,
@@ -174,7 +214,16 @@ _SHAPES = (
         ),
         ("end", "The receipt on /ws/investigation-receipts is the investigation at its end"),
     ),
-    *bullet(_S, 6, ("frame", "WebSocket frames: sequence, type, time, data")),
+    *bullet(
+        _S,
+        6,
+        (
+            "frame",
+            "WebSocket frames: sequence, type, time, data",
+            "tests/contract/test_shapes.py::test_a_stream_frame_has_the_decided_fields",
+            "tests/integration/test_gateway_streams.py::test_each_stream_shows_its_own_events_as_they_happen",
+        ),
+    ),
     *bullet(
         _S,
         7,

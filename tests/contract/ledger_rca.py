@@ -141,10 +141,26 @@ ROWS: tuple[Requirement, ...] = (
         "Rate Limiting",
         ("default", "100 requests per minute per user"),
         ("chat", "Chat endpoints: 20 requests per minute"),
-        ("health", "Health endpoints: exempt from rate limiting"),
-        ("X-RateLimit-Limit", "Requests per window"),
-        ("X-RateLimit-Remaining", "Requests left in the window"),
-        ("X-RateLimit-Reset", "End of the window, seconds since 1970"),
+        (
+            "health",
+            "Health endpoints: exempt from rate limiting",
+            "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
+        ),
+        (
+            "X-RateLimit-Limit",
+            "Requests per window",
+            "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
+        ),
+        (
+            "X-RateLimit-Remaining",
+            "Requests left in the window",
+            "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
+        ),
+        (
+            "X-RateLimit-Reset",
+            "End of the window, seconds since 1970",
+            "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
+        ),
     ),
     *rows(
         "RCA",

@@ -19,7 +19,6 @@ README_LINES = 60
 SERVICE_FILES = {"app.py", "settings.py", "README.md", "migrations"}
 FEATURE_FILES = {"routes.py", "events.py", "rpc.py", "service.py", "store.py", "domain.py"}
 IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "subprocess", "time", "uuid", "uuid_utils"}
-SPECIALIST_FILES = {"agent.py", "knowledge"}
 
 #: What a service or a feature has beside these, and why. An entry that is gone must leave this table.
 DECLARED: dict[str, str] = {
@@ -122,12 +121,14 @@ def test_domain_rules_are_pure() -> None:
 
 
 def test_specialists_look_alike() -> None:
-    roster = SERVICES_FOLDER / "agents" / "roster"
-    specialists = [entry for entry in _entries(roster) if entry.is_dir()]
+    """agent.py, beside it what this specialist alone reasons with, and knowledge/ for its data."""
+    specialists = [entry for entry in _entries(SERVICES_FOLDER / "agents" / "roster") if entry.is_dir()]
     assert specialists, "services/agents/roster holds one folder per specialist"
-    without = [name_of(folder) for folder in specialists if not (folder / "agent.py").exists()]
-    stray = [name_of(e) for folder in specialists for e in _entries(folder) if e.name not in SPECIALIST_FILES]
-    assert not [*without, *stray], listed([*without, *stray], "A specialist has agent.py, and knowledge/ for its data.")
+    without = [f"{name_of(folder)}/agent.py" for folder in specialists if not (folder / "agent.py").exists()]
+    assert not without, listed(without, "A specialist is served by its agent.py.")
+    entries = [entry for folder in specialists for entry in _entries(folder)]
+    stray = [name_of(entry) for entry in entries if entry.suffix != ".py" and entry.name != "knowledge"]
+    assert not stray, listed(stray, "Data of a specialist belongs into its knowledge/ folder.")
 
 
 def test_every_declared_extra_exists() -> None:
