@@ -6,6 +6,12 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+from services.siem.alerts import events as alert_events
+from services.siem.alerts.routes import routes as alert_routes
+from services.siem.alerts.service import AlertsService
+from services.siem.detections.evaluation import Detection
+from services.siem.detections.routes import routes as rule_routes
+from services.siem.detections.service import RulesService
 from services.siem.logs.routes import routes as log_routes
 from services.siem.logs.service import Logs, read_batch
 from services.siem.logs.store import LogStore
@@ -30,8 +36,16 @@ async def start(platform: Platform) -> None:
     settings = platform.settings(SiemSettings)
     database = await platform.postgres(HERE / "migrations")
     clickhouse = await _open_clickhouse(platform, settings)
-    logs, _worklist = await _logs(platform, settings, database, clickhouse)
-    await platform.serve(log_routes(logs))
+    outbox = await platform.outbox(database)
+    logs, worklist = await _logs(platform, settings, database, clickhouse)
+    alerts = AlertsService(database, outbox)
+    rules = RulesService(database)
+    await rules.load_builtin()
+    detection = Detection(database, worklist, alerts, outbox, index=settings.detection_index)
+    await detection.refresh()
+    platform.spawn("detection", detection.run())
+    platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
+    await platform.serve([*log_routes(logs), *alert_routes(alerts), *rule_routes(rules)])
 
 
 async def _open_clickhouse(platform: Platform, settings: SiemSettings) -> ClickHouse:

@@ -23,3 +23,5 @@ class SiemSettings:
     waiting_events: int = 50_000
     #: A search that takes longer is refused.
     search_seconds: float = 10.0
+    #: Off: every rule is tried on every event of its log source. The matches are the same; the index is the speed.
+    detection_index: bool = True
