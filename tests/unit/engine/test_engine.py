@@ -70,6 +70,17 @@ def test_rules_come_are_replaced_and_go_between_events(index: bool) -> None:
     assert (engine.evaluate(happened), len(engine)) == ([], 0)
 
 
+def test_a_rule_that_joins_or_leaves_others_is_seen_by_the_next_event() -> None:
+    first, second = (numbered(compiled(SELECTS_A), number) for number in (1, 2))
+    engine = Engine([first])
+    happened = event(view({"A": "a"}))
+    assert engine.evaluate(happened) == [first.id]
+    engine.add(second)
+    assert engine.evaluate(happened) == [first.id, second.id]
+    engine.remove(first.id)
+    assert engine.evaluate(happened) == [second.id]
+
+
 def test_a_rule_with_a_problem_is_not_served_and_takes_the_old_one_with_it() -> None:
     engine = Engine([compiled(SELECTS_A)])
     engine.add(compile_rule(rule_text("sel: {A|expand: '%x%'}\ncondition: sel")))
@@ -141,6 +152,12 @@ def test_a_hostile_value_neither_raises_nor_stalls(value: Any) -> None:
 def test_an_event_of_ten_thousand_fields_is_evaluated() -> None:
     fields = {f"field {number}": "x" * 50 for number in range(10_000)} | {"A": "a"}
     assert Engine([compiled(SELECTS_A)]).evaluate(event(view(fields))) == [RULE_ID]
+
+
+def test_a_literal_is_found_wherever_a_long_text_is_cut() -> None:
+    engine = Engine([compiled("sel: {A|contains: needle}\ncondition: sel")])
+    for offset in range(64 * 1024 - 8, 64 * 1024 + 3):
+        assert engine.evaluate(event(view({"A": "x" * offset + "needle" + "x" * 100}))) == [RULE_ID]
 
 
 def test_a_flood_of_hits_does_not_take_memory_for_each() -> None:

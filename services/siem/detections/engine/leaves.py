@@ -143,7 +143,7 @@ def _fieldref(node: FieldRef) -> Matcher:
 
     def refers(facts: Facts) -> bool:
         values = facts.folded[other][:MAX_REFERENCED]
-        return bool(values) and test(values)(facts.folded[field][:MAX_REFERENCED])
+        return test(values)(facts.folded[field][:MAX_REFERENCED])
 
     return refers
 
