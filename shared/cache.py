@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from shared.errors import UNAVAILABLE, AuroraError
@@ -36,7 +39,8 @@ class Cache:
             socket_timeout=2,
             socket_connect_timeout=2,
             max_connections=64,
-            health_check_interval=30,
+            # Once more, and only on a connection that was lost: whatever else fails is told at once.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
 
     async def get(self, key: str) -> bytes | None:

@@ -18,7 +18,7 @@ from services.gateway.admission.domain import Network, Quota
 from services.gateway.admission.service import Limits
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
-from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, AuroraError
+from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.http import ANONYMOUS, PRINCIPAL_ID
 from shared.identity import Principal
 
@@ -84,8 +84,9 @@ class Door:
                 refusal = error
         request[PRINCIPAL] = principal
         request[PRINCIPAL_ID] = principal.id
-        # Who is refused is counted too, by address: guessing tokens is not free.
-        if endpoint not in domain.UNLIMITED:
+        # Who is refused is counted too, by address: guessing tokens is not free. When nobody can be asked who calls,
+        # nobody can be asked to count either.
+        if endpoint not in domain.UNLIMITED and not (refusal is not None and refusal.code is UNAVAILABLE):
             await self._count(request, principal)
         if refusal is not None:
             raise refusal
