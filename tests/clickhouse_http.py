@@ -1,7 +1,7 @@
 """The in-process engine behind ClickHouse's HTTP interface, in a process of its own: a server for tests.
 
-`python -m tests.clickhouse_http FOLDER` prints its port. It serves what a client needs: queries, commands and inserts
-with parameters and settings, and errors in the shape of the real server. Port 0 of the loopback only.
+`python -m tests.clickhouse_http FOLDER PORT` prints its port. It serves what a client needs: queries,
+commands and inserts with parameters and settings, and errors in the shape of the real server. On the loopback only.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def _handle(request: web.Request) -> web.Response:
     return web.Response(body=data, headers={"X-ClickHouse-Format": kind} if kind else {})
 
 
-async def _serve(folder: str) -> None:
+async def _serve(folder: str, port: int) -> None:
     app = web.Application(client_max_size=256 * 1024 * 1024)
     app[PATH] = folder
     app.router.add_route("*", "/{tail:.*}", _handle)
@@ -85,27 +85,26 @@ async def _serve(folder: str) -> None:
     keep.query("CREATE DATABASE IF NOT EXISTS aurora ENGINE = Atomic")
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     sys.stdout.write(f"{runner.addresses[0][1]}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
 
 
 @asynccontextmanager
-async def clickhouse_server(folder: Path) -> AsyncIterator[str]:
-    """A server with its data in `folder`; its URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.clickhouse_http", str(folder / "engine"), stdout=asyncio.subprocess.PIPE
-    )
+async def clickhouse_server(folder: Path, port: int = 0) -> AsyncIterator[str]:
+    """A server with its data in `folder`, ended with kill -9; its URL. Port 0 is any that is free."""
+    arguments = ("-m", "tests.clickhouse_http", str(folder / "engine"), str(port))
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(30):
-            port = int(await process.stdout.readline())
-        yield f"http://127.0.0.1:{port}/aurora"
+            listening = int(await process.stdout.readline())
+        yield f"http://127.0.0.1:{listening}/aurora"
     finally:
         process.kill()
         await process.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1]))
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
