@@ -48,6 +48,10 @@ class Exchange:
         self.begun = False
         self.task: asyncio.Task[Any]
 
+    def stopped(self) -> bool:
+        """Whether it was ended before its own reply."""
+        return self.refusal is not None
+
     def stop(self, refusal: WireError) -> None:
         """Ends it with `refusal` as the reply."""
         self.refusal = refusal
@@ -106,8 +110,7 @@ class Session:
         if call.key is not None:
             entry = self._ledger.enter(call.key, call.digest, partial(self._runner.run, call))
         exchange = Exchange(call, entry)
-        silent = arrival.notification or arrival.in_batch
-        work = self._reply(exchange) if silent else self._answer(exchange)
+        work = self._work(exchange, send=not (arrival.notification or arrival.in_batch))
         task = exchange.task = self._loop.create_task(work, name=call.binding.method.name)
         self.running[task] = exchange
         task.add_done_callback(self._ended)
@@ -147,34 +150,37 @@ class Session:
         task.add_done_callback(self._batches.discard)
         return None
 
-    async def _reply(self, exchange: Exchange) -> bytes:
-        """The encoded reply of a request, also when it is stopped."""
-        request_id = exchange.call.context.request_id
+    async def _work(self, exchange: Exchange, *, send: bool) -> bytes:
+        """The encoded reply of a request, also when it is stopped; sent where it stands alone."""
+        if not exchange.stopped():
+            exchange.begun = True
+            try:
+                if exchange.entry is None:
+                    reply = await self._runner.run(exchange.call)
+                else:
+                    # Shielded: who stops waiting for a handoff doesn't stop it.
+                    reply = await asyncio.shield(exchange.entry.task)
+                body = reply.body
+            except asyncio.CancelledError:
+                if not exchange.stopped():
+                    raise
+                exchange.task.uncancel()
         if exchange.refusal is not None:
-            return failure(request_id, exchange.refusal)
-        exchange.begun = True
+            body = failure(exchange.call.context.request_id, exchange.refusal)
+        if send:
+            await self._send(body)
+        return body
+
+    async def _send(self, body: bytes) -> None:
         try:
-            if exchange.entry is None:
-                return (await self._runner.run(exchange.call)).body
-            # Shielded: who stops waiting for a handoff doesn't stop it.
-            return (await asyncio.shield(exchange.entry.task)).body
-        except asyncio.CancelledError:
-            if (refusal := _refusal(exchange)) is None:
-                raise
-            exchange.task.uncancel()
-            return failure(request_id, refusal)
+            await self._socket.send(body)
+        except ConnectionLost:
+            return
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         exchange = self.running.pop(task)
         if exchange.entry is not None:
             self._ledger.leave(exchange.call.key, exchange.entry, give_up=exchange.refusal is not None)
-
-    async def _answer(self, exchange: Exchange) -> None:
-        reply = await self._reply(exchange)
-        try:
-            await self._socket.send(reply)
-        except ConnectionLost:
-            return
 
     async def _answer_batch(self, parts: list[Exchange | bytes]) -> None:
         """One array of all replies. Replies that don't fit into a frame any more become errors."""
@@ -187,15 +193,7 @@ class Session:
                 reply = failure(part.call.context.request_id, wire_error(refusal))
             room -= len(reply) + 1
             replies.append(reply)
-        try:
-            await self._socket.send(_array(replies))
-        except ConnectionLost:
-            return
-
-
-def _refusal(exchange: Exchange) -> WireError | None:
-    # Read through a function: it was None before the await, and the type checker would hold on to that.
-    return exchange.refusal
+        await self._send(_array(replies))
 
 
 def _array(replies: list[bytes]) -> bytes:
