@@ -11,18 +11,12 @@ from typing import Any
 
 import click
 
+from cli.failure import Failure, line_of
 from deploy.local.errors import StackError
 from shared.config import ConfigError
 from shared.errors import AuroraError
 
-COMMANDS: tuple[str, ...] = ("up", "status", "down")
-
-
-class Failure(click.ClickException):
-    """A failure told as one line on stderr, with exit code 1."""
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"aurora: {self.message}", err=True, file=file)
+COMMANDS: tuple[str, ...] = ("up", "status", "down", "demo", "ingest", "rules", "alerts", "investigate", "tail")
 
 
 class _Commands(click.Group):
@@ -39,8 +33,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (StackError, ConfigError, AuroraError) as error:
+        except (StackError, ConfigError) as error:
             raise Failure(str(error)) from error
+        except AuroraError as error:
+            raise Failure(line_of(error)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -25,3 +25,17 @@ def data_dir(command: F) -> F:
         callback=_absolute,
         help="The data folder.  [default: ~/.local/share/aurora, for root /var/lib/aurora]",
     )(command)
+
+
+def url(command: F) -> F:
+    """`--url`: a gateway elsewhere, instead of the data folder's stack."""
+    return click.option(
+        "--url",
+        metavar="URL",
+        help="A stack elsewhere; AURORA_CLI_USERNAME and AURORA_CLI_PASSWORD_FILE say who signs in.",
+    )(command)
+
+
+def as_json(command: F) -> F:
+    """`--json`: answers for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one value a line.")(command)

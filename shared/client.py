@@ -5,7 +5,7 @@ The endpoint's constant gives path, body and answer; a refusal comes back as the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -27,10 +27,13 @@ _MAX_ANSWER = 64 * 1024 * 1024
 class Client:
     """One peer at `base_url`. `token` is asked before each call, None sends no Authorization."""
 
-    def __init__(self, base_url: str, *, token: Callable[[], str] | None = None, timeout_seconds: float = 30) -> None:
+    def __init__(
+        self, base_url: str, *, token: Callable[[], str] | None = None, timeout_seconds: float | None = 30
+    ) -> None:
+        """`timeout_seconds` bounds each call; None waits as long as the endpoint's constant says."""
         self._base = base_url.rstrip("/")
         self._token = token
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=5)
+        self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def call(
@@ -44,6 +47,7 @@ class Client:
     ) -> R:
         """The endpoint's answer. Raises the peer's AuroraError, 5030 when it can't be reached, 5040 in time-out."""
         url = self._base + endpoint.path.format_map({key: quote(value, safe="") for key, value in (path or {}).items()})
+        seconds = self._timeout_seconds or endpoint.timeout_seconds
         raw = body if isinstance(body, bytes) else None if body is None else encode(body)
         try:
             async with self._open().request(
@@ -52,7 +56,7 @@ class Client:
                 params=_params(query),
                 data=raw,
                 headers=self._headers(endpoint, headers or {}, raw is not None),
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=seconds, connect=5),
             ) as response:
                 data = await response.read()
         except TimeoutError as error:
@@ -62,6 +66,29 @@ class Client:
         if response.status >= 400:
             raise error_from(response.status, data, response.headers)
         return _answer(endpoint, data)
+
+    async def stream(self, endpoint: Endpoint[Q, None, R], query: Q | None = None) -> AsyncGenerator[R, None]:
+        """The frames of a WebSocket until the peer closes it. Raises AuroraError when the peer refuses it by its
+        status, 5030 when it can't be reached or breaks off."""
+        headers = self._headers(endpoint, {}, has_body=False)
+        try:
+            async with self._open().ws_connect(
+                self._base + endpoint.path,
+                params=_params(query),
+                headers=headers,
+                heartbeat=20,
+                max_msg_size=_MAX_ANSWER,
+                timeout=aiohttp.ClientWSTimeout(ws_close=5),
+            ) as socket:
+                async for message in socket:
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        yield _answer(endpoint, message.data.encode())
+        except aiohttp.WSServerHandshakeError as error:
+            # The client library doesn't hand over the body that says more.
+            code = next((code for code in ERROR_CODES.values() if code.status == error.status), UNAVAILABLE)
+            raise AuroraError(code, {"peer": endpoint.service}) from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise AuroraError(UNAVAILABLE, {"peer": endpoint.service}) from error
 
     def _headers(self, endpoint: Endpoint[Any, Any, Any], extra: Mapping[str, str], has_body: bool) -> dict[str, str]:
         result = telemetry.headers()

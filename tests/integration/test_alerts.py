@@ -85,6 +85,15 @@ async def test_a_second_match_of_one_identity_is_counted_and_not_repeated(
     assert sorted(item.value for item in alert.observables) == ["192.0.2.1", "192.0.2.2"]
 
 
+async def test_an_alert_without_observables_is_counted_too(database: Database, alerts: AlertsService) -> None:
+    first = await raise_one(database, alerts, draft(observables=[]))
+    assert await raise_one(database, alerts, draft(observables=[])) == first
+    assert (await alerts.get(first)).observables == []
+    await raise_one(database, alerts, draft())
+    alert = await alerts.get(first)
+    assert (alert.count, [item.value for item in alert.observables]) == (3, ["192.0.2.1"])
+
+
 async def test_matches_that_arrive_at_once_make_one_alert(database: Database, alerts: AlertsService) -> None:
     identifiers = await asyncio.gather(*(raise_one(database, alerts, draft()) for _ in range(8)))
     assert len(set(identifiers)) == 1

@@ -80,9 +80,9 @@ async def count_on_open(connection: Connection, draft: Draft, now: datetime) -> 
               last_seen = greatest(last_seen, $6),
               updated_at = $7,
               evidence = jsonb_path_query_array(evidence || $8::jsonb, '$[0 to {MAX_EVIDENCE - 1}]'),
-              observables = (SELECT jsonb_path_query_array(jsonb_agg(DISTINCT item), '$[0 to {MAX_OBSERVABLES - 1}]')
-                             FROM jsonb_array_elements(observables || $9::jsonb || '[null]'::jsonb) AS item
-                             WHERE item <> 'null'::jsonb)
+              observables = (SELECT jsonb_path_query_array(coalesce(jsonb_agg(DISTINCT item), '[]'),
+                                                           '$[0 to {MAX_OBSERVABLES - 1}]')
+                             FROM jsonb_array_elements(observables || $9::jsonb) AS item)
             WHERE source = $1 AND type = $2 AND source_ref = $3 AND {_OPEN}
             RETURNING *""",  # noqa: S608 - constants of this file only
         draft.source,
