@@ -1,0 +1,72 @@
+"""What crosses the gateway, and what is kept of a write."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from services.gateway.idempotency.domain import LARGEST_ANSWER, Answer, Fingerprint, is_key, store_key
+from services.gateway.proxy.domain import REQUEST_HEADERS, RESPONSE_HEADERS, passing, target
+from shared.contracts.alerts import GET_ALERT, LIST_ALERTS
+from shared.errors import NOT_FOUND, AuroraError
+
+
+def test_only_named_headers_pass() -> None:
+    sent = CIMultiDict({"content-type": "text/plain", "authorization": "Bearer x", "x-user-id": "user_1"})
+    assert passing(sent, REQUEST_HEADERS) == {"Content-Type": "text/plain"}
+    told = CIMultiDict({"etag": "1", "set-cookie": "a=b", "x-api-version": "9"})
+    assert passing(told, RESPONSE_HEADERS) == {"ETag": "1"}
+
+
+def test_a_parameter_stays_one_segment_of_the_path() -> None:
+    assert target(GET_ALERT, {"alert_id": "a/../b?c#d é"}, "x=1") == "/api/v1/alerts/a%2F..%2Fb%3Fc%23d%20%C3%A9"
+    assert target(LIST_ALERTS, {}, "limit=1&q=%20") == "/api/v1/alerts?limit=1&q=%20"
+
+
+@pytest.mark.parametrize("value", [".", "..", ""])
+def test_a_parameter_that_leads_to_another_path_is_not_found(value: str) -> None:
+    with pytest.raises(AuroraError) as refused:
+        target(GET_ALERT, {"alert_id": value}, "")
+    assert refused.value.code is NOT_FOUND
+
+
+def test_a_fingerprint_is_of_method_target_and_body_however_it_came() -> None:
+    def of(method: str, path: str, *pieces: bytes) -> bytes:
+        fingerprint = Fingerprint(method, path)
+        for piece in pieces:
+            fingerprint.add(piece)
+        return fingerprint.digest()
+
+    assert of("POST", "/a", b"12", b"3") == of("POST", "/a", b"123")
+    assert len({of("POST", "/a", b"1"), of("PATCH", "/a", b"1"), of("POST", "/b", b"1"), of("POST", "/a")}) == 4
+
+
+@pytest.mark.parametrize(("status", "final"), [(200, True), (204, True), (409, True), (422, True), (0, False)])
+def test_answers_that_would_be_the_same_again_are_kept(status: int, final: bool) -> None:
+    answer = Answer()
+    if status:
+        answer.add(status, "application/json", b"{}")
+    assert answer.final is final
+
+
+@pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 503, 504])
+def test_answers_of_a_busy_or_broken_service_are_not_kept(status: int) -> None:
+    answer = Answer()
+    answer.add(status, "application/json", b"{}")
+    assert not answer.final
+
+
+def test_an_answer_that_is_too_large_is_remembered_but_not_kept() -> None:
+    answer = Answer()
+    answer.add(200, "text/plain", b"x" * LARGEST_ANSWER)
+    assert answer.record(b"f").state == "answered"
+    answer.add(200, "text/plain", b"x")
+    record = answer.record(b"f")
+    assert (record.state, record.body) == ("too large", b"")
+
+
+def test_keys_are_visible_ascii_and_kept_as_a_hash() -> None:
+    assert is_key("8e03978e-40d5-43dd-bc93-6894a57f9324")
+    assert not any(map(is_key, ("", " ", "a b", "é", "x" * 256, "a\n")))
+    assert "secret-looking" not in store_key("user_1", "secret-looking")
+    assert store_key("user_1", "a") != store_key("user_2", "a")
