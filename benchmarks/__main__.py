@@ -1,0 +1,71 @@
+"""`python -m benchmarks [NAME...]`: each workload beside its floor; one table, and one JSON file under results/."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import gateway, ingest, rpc
+
+WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+    "rpc": rpc.run,
+    "gateway": gateway.run,
+    "ingest": ingest.run,
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def _table(results: list[dict[str, Any]]) -> Table:
+    table = Table(title="Aurora beside its floors (medians)")
+    for name in ("workload", "ours", "floor", "ratio", "unit", "what else was measured"):
+        table.add_column(name, justify="right" if name in ("ours", "floor", "ratio") else "left")
+    for result in results:
+        shown = {"name", "unit", "ratio", "per_second", "calls_per_second", "floor_per_second"}
+        ours = result.get("per_second", result.get("calls_per_second"))
+        rest = ", ".join(f"{key} {value}" for key, value in result.items() if key not in shown)
+        table.add_row(
+            result["name"], f"{ours}", f"{result['floor_per_second']}", f"{result['ratio']}", result["unit"], rest
+        )
+    return table
+
+
+async def _run(name: str) -> dict[str, Any]:
+    return await WORKLOADS[name]()
+
+
+def main(names: list[str]) -> int:
+    """The exit code: 2 for a name that is no workload."""
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        print(f"no such workload: {', '.join(unknown)}; there are {', '.join(WORKLOADS)}", file=sys.stderr)
+        return 2
+    console = Console()
+    results = []
+    for name in names or list(WORKLOADS):
+        console.print(f"measuring {name} ...")
+        # ingest runs child processes under asyncio's own loop; the servers measured run uvloop either way.
+        runner = asyncio.run if name == "ingest" else uvloop.run
+        results.append(runner(_run(name)))
+    moment = datetime.now(UTC)
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{moment:%Y%m%dT%H%M%SZ}.json"
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    file.write_text(json.dumps({"measured_at": moment.isoformat(), "machine": machine, "results": results}, indent=2))
+    console.print(_table(results))
+    console.print(f"written to {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
