@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cli import options
-from cli.main import Failure
+from cli.failure import Failure
 from cli.progress import Lines, Pipe
 from cli.up import detached, serve
 from deploy.local.errors import StackError
