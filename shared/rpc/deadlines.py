@@ -1,7 +1,7 @@
 """Many time-outs on one timer.
 
-`asyncio.timeout` arms and disarms a timer of the loop for each call, which on uvloop costs 12 us, more than the rest of
-a small call. Here a call is an entry in a dict, and one timer waits for the earliest of them. Knows nothing of RPC.
+`asyncio.timeout` arms and disarms a timer of the loop for each call: on uvloop 4 us, twice in a call of 60. Here a call
+is an entry in a set (1.5 us), and one timer waits for the earliest of them. Knows nothing of RPC.
 """
 
 from __future__ import annotations
