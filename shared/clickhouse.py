@@ -173,7 +173,7 @@ class ClickHouse:
 
     async def insert_json_each_row(self, table: str, rows: bytes) -> None:
         """Inserts one JSON object a line; they are stored when this returns. A failure may have stored them or not."""
-        await self._run(self._writers, lambda client: client.raw_insert(table, insert_block=rows, fmt="JSONEachRow"))
+        await self._write(lambda client: client.raw_insert(table, insert_block=rows, fmt="JSONEachRow"))
 
     async def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """All rows of a SELECT, with `{name:Type}` parameters. Raises LimitExceededError."""
@@ -185,7 +185,7 @@ class ClickHouse:
 
     async def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Runs a statement that answers nothing (DDL, ALTER ... DELETE)."""
-        await self._run(self._writers, lambda client: client.command(sql, parameters=dict(parameters or {})))
+        await self._write(lambda client: client.command(sql, parameters=dict(parameters or {})))
 
     async def apply(self, directory: Path) -> None:
         """Runs the numbered .sql files of a folder in order; each holds one statement that may be run again."""
@@ -195,6 +195,13 @@ class ClickHouse:
     async def ping(self) -> None:
         """Raises AURORA-5032 when a read isn't answered."""
         await self._run(self._probe, lambda client: client.command("SELECT 1"))
+
+    async def _write(self, work: Callable[[Client], object]) -> None:
+        try:
+            await self._run(self._writers, work)
+        except LimitExceededError as error:
+            # Not this write's size but the engine's memory: there will be some again.
+            raise unavailable() from error
 
     async def _run(self, lanes: asyncio.Queue[_Lane], work: Callable[[Client], T]) -> T:
         try:

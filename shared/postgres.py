@@ -22,10 +22,8 @@ Record = Any  # asyncpg.Record: a mapping by column name, untyped upstream
 _log = get_logger("postgres")
 _LOST = (
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up, cancelled
+    asyncpg.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.InterfaceError,
     ConnectionError,
     OSError,
