@@ -7,8 +7,8 @@ there because they hold still on one.
 
 Where the time of a call goes (py-spy, both ends): 34% frames in websockets, 38% shared/rpc itself (tasks, futures,
 deadlines, params and results; garbage collection shows there too), 10% jsonrpcserver's steps, 9% asyncio, 5% JSON, 2%
-jsonrpcclient. What was done about it: no jsonschema (157 -> 28 us a dispatch), no look at signatures (-> 7 us), one timer
-for all deadlines, messages sent without a coroutine while buffers have room, one socket write a turn of the loop.
+jsonrpcclient. What was done about it: no jsonschema (157 -> 28 us a dispatch), no look at signatures (-> 7 us), one
+timer for all deadlines, messages sent without a coroutine while buffers have room, one socket write a turn of the loop.
 """
 
 from __future__ import annotations
