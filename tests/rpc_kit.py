@@ -69,6 +69,7 @@ GET_DATA = method("get_data", Empty, list[Any])
 WAIT = method("wait", Wait, int)
 FAIL = method("fail", Empty, int)
 REFUSE = method("refuse", Empty, int)
+STUTTER = method("stutter", Size, int)
 TEXT = method("text", Size, str)
 WHO = method("who", Empty, dict[str, Any])
 UNKNOWN = method("foobar", Empty, int)
@@ -94,6 +95,7 @@ class Agent:
             bind(WAIT, self.wait),
             bind(FAIL, self.fail),
             bind(REFUSE, self.refuse),
+            bind(STUTTER, self.stutter),
             bind(TEXT, self.text),
             bind(WHO, self.who),
         ]
@@ -130,6 +132,10 @@ class Agent:
 
     async def refuse(self, _params: Empty, _context: CallContext) -> int:
         raise AuroraError(ALERT_NOT_FOUND, {"alert_id": "ALRT-2026-000001"})
+
+    async def stutter(self, params: Size, _context: CallContext) -> int:
+        # Without a size: a detail that isn't text, as a file name may be.
+        raise AuroraError(ALERT_NOT_FOUND, "x" * params.characters or "\udcff")
 
     async def text(self, params: Size, _context: CallContext) -> str:
         return "x" * params.characters

@@ -50,14 +50,6 @@ class HttpAnswer:
 HttpGet = Callable[[], Awaitable[HttpAnswer]]
 
 
-@dataclass(frozen=True)
-class Guest:
-    """An authenticated connection: the caller and the id of its handshake."""
-
-    principal: Principal
-    request_id: str
-
-
 class Gate:
     """Judges handshakes. `http_get` maps public paths to handlers; `headers` are read for each response, so that a
     changed mode shows; `full` says whether another connection is too many."""
@@ -75,16 +67,16 @@ class Gate:
         self._full = full
 
     async def admit(self, asked: Asked) -> Admission | Rejection:
-        """The guest, or the answer instead."""
+        """The way in for the caller, or the answer instead."""
         request_id = accept_request_id(asked.request_id)
         try:
             answer = await self._plain(asked)
             if answer is not None:
                 return Rejection(answer.status, answer.body, answer.content_type, self._common(request_id))
-            guest = Guest(await self._principal(asked), request_id)
+            principal = await self._principal(asked)
             if self._full():
                 raise AuroraError(UNAVAILABLE, {"reason": "too many connections"}, retry_after=1.0)
-            return Admission(guest, self._common(request_id))
+            return Admission(principal, self._common(request_id))
         except AuroraError as refusal:
             return self._refuse(refusal, request_id)
         except Exception:  # noqa: BLE001 - the edge of the process: the peer is told nothing, the log everything

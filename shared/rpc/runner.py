@@ -12,7 +12,7 @@ from shared.errors import DEADLINE_EXCEEDED, PAYLOAD_TOO_LARGE, AuroraError
 from shared.rpc.deadlines import Deadlines
 from shared.rpc.ledger import Reply
 from shared.rpc.methods import Call
-from shared.rpc.wire import failure, success, wire_error
+from shared.rpc.wire import WireError, failure, success, wire_error
 from shared.telemetry import accept_request_id, span
 
 
@@ -47,8 +47,19 @@ class Runner:
             failed = error
         except Exception as error:  # noqa: BLE001 - the boundary where a handler's exception becomes a wire error
             failed = error
-        keep = not (isinstance(failed, AuroraError) and failed.code.retryable)
-        return Reply(failure(call.context.request_id, wire_error(failed, call.binding.method.name)), keep)
+        return self._refused(call, failed)
+
+    def _refused(self, call: Call, failed: BaseException) -> Reply:
+        request_id, method = call.context.request_id, call.binding.method.name
+        error = wire_error(failed, method)
+        try:
+            body = failure(request_id, error)
+        except (TypeError, ValueError, RecursionError) as unsayable:
+            # A detail that isn't JSON, or not even text: a bug of the handler like any other.
+            body = failure(request_id, wire_error(unsayable, method))
+        if len(body) > self._max_frame:
+            body = failure(request_id, WireError(error.code, error.message))
+        return Reply(body, keep=not (isinstance(failed, AuroraError) and failed.code.retryable))
 
 
 async def _traced(call: Call) -> Any:

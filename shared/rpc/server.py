@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shared.errors import UNAVAILABLE, AuroraError
-from shared.rpc.handshake import Authenticate, Gate, Guest, HttpGet
+from shared.identity import Principal
+from shared.rpc.handshake import Authenticate, Gate, HttpGet
 from shared.rpc.ledger import Ledger
 from shared.rpc.limits import RpcLimits
 from shared.rpc.methods import Binding, Registry, registry
@@ -40,9 +41,9 @@ class Server:
         """Whether another connection is refused."""
         return self._draining or len(self._sessions) >= self._limits.max_connections
 
-    async def handle(self, socket: Socket, guest: Guest) -> None:
+    async def handle(self, socket: Socket, principal: Principal) -> None:
         """One connection, from its handshake to its end."""
-        session = Session(socket, guest.principal, self._limits, self._table, self._runner, self._ledger)
+        session = Session(socket, principal, self._limits, self._table, self._runner, self._ledger)
         session.draining = self._draining
         self._sessions.add(session)
         try:

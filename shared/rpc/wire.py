@@ -139,7 +139,9 @@ def params_error(error: msgspec.ValidationError, root: str = "params") -> Aurora
     text = str(error)
     where = _WHERE.search(text)
     path, message = (root + where["path"], text[: where.start()]) if where else (root, text)
-    return AuroraError(VALIDATION, [{"path": path, "message": message}], message="Invalid params")
+    # msgspec quotes what it was sent, which may be as long as a frame.
+    problem = {"path": path[:_MAX_MESSAGE_CHARS], "message": message[:_MAX_MESSAGE_CHARS]}
+    return AuroraError(VALIDATION, [problem], message="Invalid params")
 
 
 def error_from_wire(code: int, message: str, data: Any) -> AuroraError:

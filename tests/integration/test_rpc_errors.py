@@ -101,6 +101,23 @@ async def test_a_refusal_carries_its_aurora_code(socket: ClientConnection) -> No
     }
 
 
+async def test_a_detail_that_cannot_be_said_becomes_an_internal_error(socket: ClientConnection) -> None:
+    reply = await ask(socket, {"jsonrpc": "2.0", "method": "stutter", "params": {"characters": 0}, "id": 1})
+    assert reply == {"jsonrpc": "2.0", "error": {"code": -32603, "message": "Internal error"}, "id": 1}
+
+
+async def test_a_detail_beyond_a_frame_is_left_out() -> None:
+    async with serving(Agent(), RpcLimits(max_frame=10_000)) as server, raw(server) as socket:
+        reply = await ask(socket, {"jsonrpc": "2.0", "method": "stutter", "params": {"characters": 20_000}, "id": 1})
+    assert reply["error"] == {"code": -32013, "message": "Alert not found"}
+
+
+async def test_a_long_field_name_is_not_sent_back_whole(socket: ClientConnection) -> None:
+    params = {"minuend": 1, "subtrahend": 2, "x" * 100_000: 3}
+    error = (await ask(socket, {"jsonrpc": "2.0", "method": "subtract", "params": params, "id": 1}))["error"]
+    assert len(error["data"]["detail"][0]["message"]) <= 512
+
+
 async def test_a_peer_raises_what_the_agent_refused_with() -> None:
     async with serving(Agent()) as server, peer_of(server) as peer:
         with pytest.raises(AuroraError) as refused:
