@@ -24,17 +24,21 @@ _POLL_SECONDS = 0.05
 @options.data_dir
 def command(data_dir: Path) -> None:
     """Stop the stack; what is in flight is finished first."""
+    click.echo(f"{'stopped' if stop(data_dir) else 'not running'}: {data_dir}")
+
+
+def stop(data_dir: Path) -> bool:
+    """Ends the stack of a data folder; whether one ran. Raises StackError when it can't be ended."""
     folder = DataFolder(data_dir)
     pid = holder_of(folder)
     if pid is None:
-        click.echo(f"not running: {data_dir}")
-        return
+        return False
     if not _ends(folder, pid, signal.SIGTERM, _DRAIN_SECONDS):
         # Its processes die with it: the kernel sees to that.
         if not _ends(folder, pid, signal.SIGKILL, _KILL_SECONDS):
             raise StackError(f"the supervisor, pid {pid}, can't be stopped")
         folder.runtime_file.unlink(missing_ok=True)
-    click.echo(f"stopped: {data_dir}")
+    return True
 
 
 def _ends(folder: DataFolder, pid: int, number: signal.Signals, patience: float) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from cli import options, progress
 from deploy.local.errors import StackError
 from deploy.local.plan import Options
+from deploy.local.process import die_with_parent
 from deploy.local.servers import External
 from deploy.local.supervisor import run
 from shared import config, log
@@ -59,8 +60,11 @@ async def _serve(chosen: Options, audience: progress.Audience) -> None:
     await run(chosen, stop, audience.report, audience.ready)
 
 
-def detached(program: Sequence[str], data_dir: Path, port: int) -> None:
-    """Starts `program`, an `up`, in a session of its own and returns once everything serves. Raises StackError."""
+def detached(program: Sequence[str], data_dir: Path, port: int, *, bound: bool = False) -> None:
+    """Starts `program`, an `up`, in a session of its own and returns once everything serves. Raises StackError.
+
+    A `bound` one is asked to end when the thread that called this does, however it does.
+    """
     reading, writing = os.pipe()
     with subprocess.Popen(
         [*program, f"--data-dir={data_dir}", f"--port={port}", f"--progress-fd={writing}"],
@@ -70,6 +74,7 @@ def detached(program: Sequence[str], data_dir: Path, port: int) -> None:
         cwd="/",
         pass_fds=(writing,),
         start_new_session=True,
+        preexec_fn=die_with_parent(signal.SIGTERM) if bound else None,  # noqa: PLW1509 - the command line has one thread
     ) as supervisor:
         os.close(writing)
         try:
