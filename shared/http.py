@@ -97,6 +97,11 @@ def application(
 
 async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
     stamp(request.app, request.get(REQUEST_ID) or telemetry.request_id(), response)
+    if request.body_exists and not request.content.at_eof():
+        # Answered before the body was read: the client must not send its next request on this connection, which is
+        # closed once the rest of the body has had its time to arrive.
+        response.headers[hdrs.CONNECTION] = "close"
+        response.force_close()
 
 
 def stamp(app: web.Application, request_id: str, response: web.StreamResponse) -> None:
