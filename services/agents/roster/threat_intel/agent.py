@@ -26,6 +26,7 @@ from shared.contracts.investigations import Citation
 _BEFORE = timedelta(hours=24)
 _AFTER = timedelta(hours=1)
 _MAX_SOURCES = 4
+_MAX_ACCOUNTS = 2
 _MAX_INDICATORS = 12
 
 
@@ -44,17 +45,27 @@ class ThreatIntel:
         iocs = [Observable(item.type, refang(item.value)) for item in evidence.iocs]
         around = _moment(evidence)
         signs = _request_signs(evidence)
-        for source in _sources(evidence, iocs):
+        sources = _sources(evidence, iocs) or await self._login_sources(evidence, around, work)
+        for source in sources:
             signs += await self._source_signs(source, around, work)
         signs_seen = await self._sightings(iocs, around, work)
         level: Severity = "low" if evidence.alert is None else evidence.alert["severity"]
         if signs:
             return await assess([*signs, *signs_seen], iocs, level, work)
-        if not iocs and not _sources(evidence, iocs):
+        if not iocs and not sources:
             return undetermined(iocs, level, "the alert holds no indicator", work)
         for sign in signs_seen:
             await work.find(sign.claim, 0.5, sign.citation)
         return undetermined(iocs, level, "nothing is known that speaks for or against the indicators", work)
+
+    async def _login_sources(self, evidence: Evidence, around: datetime, work: Work) -> list[str]:
+        """Where the accounts of events that name no address were entered from: whoever did that may be acting."""
+        found: list[str] = []
+        for host, user in _accounts(evidence):
+            logins = f"host.name:{phrase(host)} user.name:{phrase(user)} event.category:*authentication*"
+            seen = await self._seen(f"{logins} event.outcome:success", around, work)
+            found += [] if seen is None else seen.result["values"].get("source.ip", {})
+        return list(dict.fromkeys(found))[:_MAX_SOURCES]
 
     async def _source_signs(self, source: str, around: datetime, work: Work) -> list[Sign]:
         """How an address behaved here: its logins and its web requests."""
@@ -105,6 +116,12 @@ def _sources(evidence: Evidence, iocs: Sequence[Observable]) -> list[str]:
     acted = [seen.field("source.ip") for seen in evidence.events]
     named = [evidence.entity("source_ip"), *(ioc.value for ioc in iocs if ioc.type == "ip")]
     return [source for source in dict.fromkeys([*acted, *named]) if source][:_MAX_SOURCES]
+
+
+def _accounts(evidence: Evidence) -> list[tuple[str, str]]:
+    """Host and user of the events, each pair once."""
+    pairs = dict.fromkeys((seen.field("host.name"), seen.field("user.name")) for seen in evidence.events)
+    return [(host, user) for host, user in pairs if host and user][:_MAX_ACCOUNTS]
 
 
 def _request_signs(evidence: Evidence) -> list[Sign]:
