@@ -1,80 +1,25 @@
 """The engine: which rules match an event.
 
-Owns logsource routing and the buckets that are rebuilt when a rule comes or goes. Refuses to know YAML, storage and
-time; it keeps nothing of an event but bounded caches.
+Owns the set of rules served and the way from an event's views to them. Refuses to know YAML, storage and time; it
+keeps nothing of an event but bounded caches.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import product
 
-from services.siem.detections.engine.compiled import CompiledRule, Node
+from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.detections.engine.facts import Facts
-from services.siem.detections.engine.index import Index
-from services.siem.detections.engine.leaves import Matcher
-from services.siem.detections.engine.literals import Trigger, best_group, literals
 from services.siem.detections.engine.matcher import Matchers
+from services.siem.detections.engine.routing import Bucket, Route
 from services.siem.event import Event, View
 
-# A log's channel may be any text, so the remembered routes are bounded.
-REMEMBERED_ROUTES = 1024
+# A log's channel may be any text, so the remembered kinds of view are bounded.
+REMEMBERED_VIEWS = 1024
 
 LogSource = tuple[str | None, str | None, str | None]
 """Product, category and service, None where a rule leaves one open."""
-
-
-class Bucket:
-    """The rules of exactly one logsource. Its index is built on the first event after a change."""
-
-    def __init__(self, indexed: bool) -> None:
-        self._rules: dict[str, tuple[Node, Matcher]] = {}
-        self._indexed = indexed
-        self._index: Index | None = None
-        self._numbered: list[tuple[str, Matcher]] = []
-
-    def __len__(self) -> int:
-        return len(self._rules)
-
-    def put(self, rule_id: str, condition: Node, matcher: Matcher) -> None:
-        """Add a rule, or replace the one with its id."""
-        self._rules[rule_id] = condition, matcher
-        self._index = None
-
-    def drop(self, rule_id: str) -> None:
-        """Remove a rule that is there."""
-        del self._rules[rule_id]
-        self._index = None
-
-    def collect(self, facts: Facts, matched: set[str]) -> None:
-        """Add the ids of the rules that match to `matched`."""
-        if not self._indexed:
-            matched.update(rule_id for rule_id, (_, matcher) in self._rules.items() if matcher(facts))
-            return
-        if self._index is None:
-            self._index = build_index([condition for condition, _ in self._rules.values()])
-            self._numbered = [(rule_id, matcher) for rule_id, (_, matcher) in self._rules.items()]
-        for number in self._index.candidates(facts):
-            rule_id, matcher = self._numbered[number]
-            if matcher(facts):
-                matched.add(rule_id)
-
-
-def build_index(conditions: list[Node]) -> Index:
-    """The index over conditions, each known by its place in the list."""
-    shared = Counter[Trigger]()
-    for condition in conditions:
-        shared.update(set(literals(condition)))
-    triggers: list[tuple[Trigger, int]] = []
-    always: list[int] = []
-    for number, condition in enumerate(conditions):
-        group = best_group(condition, shared)
-        if group is None:
-            always.append(number)
-        else:
-            triggers.extend((trigger, number) for trigger in group)
-    return Index(triggers, always)
 
 
 class Engine:
@@ -89,7 +34,9 @@ class Engine:
         self._matchers = Matchers()
         self._buckets: dict[LogSource, Bucket] = {}
         self._places: dict[str, LogSource] = {}
-        self._routes: dict[tuple[str | None, str | None, tuple[str, ...]], list[Bucket]] = {}
+        self._routes: dict[tuple[LogSource, ...], Route] = {}
+        self._views: dict[tuple[str | None, str | None, tuple[str, ...]], Route] = {}
+        self._version = 0
         for rule in rules:
             self.add(rule)
 
@@ -103,12 +50,12 @@ class Engine:
         if rule.condition is None:
             return
         place = (rule.product, rule.category, rule.service)
-        bucket = self._buckets.get(place)
-        if bucket is None:
-            bucket = self._buckets[place] = Bucket(self._indexed)
-            self._routes.clear()
-        bucket.put(rule.id, rule.condition, self._matchers.matcher(rule.condition))
+        if place not in self._buckets:
+            self._buckets[place] = Bucket()
+            self._forget_routes()
+        self._buckets[place].put(rule.id, rule.condition, self._matchers.matcher(rule.condition))
         self._places[rule.id] = place
+        self._version += 1
 
     def remove(self, rule_id: str) -> None:
         """Stop serving a rule; an unknown id is no error."""
@@ -117,33 +64,35 @@ class Engine:
             return
         bucket = self._buckets[place]
         bucket.drop(rule_id)
+        self._version += 1
         if not bucket:
             del self._buckets[place]
-            self._routes.clear()
+            self._forget_routes()
 
     def evaluate(self, event: Event) -> list[str]:
         """The ids of the rules that match any view of the event, sorted, each once. Never raises."""
         matched: set[str] = set()
         for view in event.views:
-            buckets = self._routed(view)
-            if buckets:
-                facts = Facts(view.fields, event.message)
-                for bucket in buckets:
-                    bucket.collect(facts, matched)
+            route = self._views.get((view.product, view.category, view.services)) or self._route(view)
+            if route.buckets:
+                route.collect(Facts(view.fields, event.message), matched, self._version)
         return sorted(matched)
 
-    def _routed(self, view: View) -> list[Bucket]:
-        source = (view.product, view.category, view.services)
-        routes = self._routes.get(source)
-        if routes is None:
-            if len(self._routes) >= REMEMBERED_ROUTES:
-                self._routes.clear()
-            routes = self._routes[source] = self._route(view)
-        return routes
-
-    def _route(self, view: View) -> list[Bucket]:
+    def _route(self, view: View) -> Route:
         products = {None, view.product and view.product.lower()}
         categories = {None, view.category and view.category.lower()}
         services = {None, *(service.lower() for service in view.services)}
-        places = product(products, categories, services)
-        return [bucket for place in places if (bucket := self._buckets.get(place)) is not None]
+        places = [place for place in product(products, categories, services) if place in self._buckets]
+        # Views that reach the same buckets share a route, whatever names their log sources have.
+        key = tuple(sorted(places, key=str))
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = Route([self._buckets[place] for place in key], self._indexed)
+        if len(self._views) >= REMEMBERED_VIEWS:
+            self._views.clear()
+        self._views[view.product, view.category, view.services] = route
+        return route
+
+    def _forget_routes(self) -> None:
+        self._routes.clear()
+        self._views.clear()

@@ -18,6 +18,8 @@ from services.siem.detections.engine.compiled import TimePart
 MAX_LIST_DEPTH = 4
 # The longest text of a number, an address or a timestamp; longer ones are not parsed at all.
 MAX_PARSED_CHARACTERS = 64
+# Integers within are printed without a second thought.
+_PLAIN = 2**64
 
 
 class Texts(dict[str | None, tuple[str, ...]]):
@@ -67,7 +69,11 @@ class Facts:
     def joined(self) -> str:
         """All values of the event in one folded text: what is in any of them is in it."""
         if self._joined is None:
-            self._joined = folded("\0".join(whole_texts(self.fields, self._message)))
+            # As whole_texts, but in one go: this runs for nearly every event.
+            texts = [_joined_text(value) for value in self.fields.values()]
+            if "message" not in self.fields:
+                texts.append(self._message)
+            self._joined = folded("\0".join(texts))
         return self._joined
 
     def is_null(self, field: str) -> bool:
@@ -89,12 +95,15 @@ def encodable(text: str) -> str:
 def whole_texts(fields: Mapping[str, Any], message: str) -> Iterator[str]:
     """Every text of an event, as a keyword search sees it; the message only where no field holds it."""
     for value in fields.values():
-        if type(value) is str:
-            yield value
-        else:
-            yield from scalar_texts(value)
+        yield from scalar_texts(value)
     if message and "message" not in fields:
         yield message
+
+
+def _joined_text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int and -_PLAIN < value < _PLAIN else "\0".join(scalar_texts(value))
 
 
 def scalar_texts(value: Any, depth: int = MAX_LIST_DEPTH) -> Iterator[str]:

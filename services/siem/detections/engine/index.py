@@ -38,21 +38,26 @@ class FieldIndex:
         self._rules = list(found.values())
         self._automaton = ahocorasick_rs.AhoCorasick(list(found)) if found else None
         self._longest = max(map(len, found), default=0)
-        self._remembered: dict[str, frozenset[int]] = {}
+        self._remembered: dict[str | int, frozenset[int]] = {}
 
     def fired(self, value: Any) -> frozenset[int]:
         """The rules one of whose triggers occurs in a value of the field."""
-        # The value as it came is the key: most events are decided without folding a single text.
-        if type(value) is not str:
+        # The value as it came is the key: most events are decided without folding a single text. Texts and integers
+        # never equal one another; anything else (True equals 1) is taken apart first.
+        kind = type(value)
+        if kind is not str and kind is not int:
             return frozenset().union(*(self.fired(text) for text in scalar_texts(value)))
         known = self._remembered.get(value)
-        if known is None:
-            known = self.found(folded(value))
-            if len(value) <= REMEMBERED_CHARACTERS:
-                if len(self._remembered) >= REMEMBERED_VALUES:
-                    self._remembered.clear()
-                self._remembered[value] = known
-        return known
+        return known if known is not None else self._remember(value)
+
+    def _remember(self, value: str | int) -> frozenset[int]:
+        text = "".join(scalar_texts(value))
+        rules = self.found(folded(text))
+        if len(text) <= REMEMBERED_CHARACTERS:
+            if len(self._remembered) >= REMEMBERED_VALUES:
+                self._remembered.clear()
+            self._remembered[value] = rules
+        return rules
 
     def found(self, text: str) -> frozenset[int]:
         """As `fired`, for a folded text and without remembering it."""
@@ -79,26 +84,22 @@ class FieldIndex:
 
 
 class Index:
-    """All fields of one bucket."""
+    """All fields of one bucket. What must occur anywhere in an event is kept apart, for a search shared by buckets."""
 
     def __init__(self, triggers: Iterable[tuple[Trigger, int]], always: Iterable[int]) -> None:
         by_field: dict[str | None, list[tuple[Trigger, int]]] = {}
         for trigger, rule in triggers:
             by_field.setdefault(trigger.field, []).append((trigger, rule))
-        keywords = by_field.pop(None, None)
+        self.keywords = by_field.pop(None, [])
         self._always = frozenset(always)
-        self._keywords = FieldIndex(keywords) if keywords else None
         self._fields = {str(field): FieldIndex(pairs) for field, pairs in by_field.items()}
 
     def candidates(self, facts: Facts) -> set[int]:
-        """The rules that may match; every rule that does match is among them."""
+        """The rules that may match, but for those of `keywords`."""
         rules = set(self._always)
         fields = facts.fields
         for field, index in self._fields.items():
             if field in fields:
                 rules |= index.present
                 rules |= index.fired(fields[field])
-        if self._keywords is not None:
-            rules |= self._keywords.present
-            rules |= self._keywords.found(facts.joined())
         return rules

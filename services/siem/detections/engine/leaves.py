@@ -16,7 +16,6 @@ from services.siem.detections.engine.glob import glob_test
 from services.siem.detections.engine.regexes import compile_regex
 
 Matcher = Callable[[Facts], bool]
-TextsTest = Callable[[tuple[str, ...]], bool]
 
 # A field reference compares each value with each; more of them than this are not looked at.
 MAX_REFERENCED = 64
@@ -28,21 +27,22 @@ def leaf(node: Any) -> Matcher:
 
 
 def _text(node: Text) -> Matcher:
-    test, field = _TEXT_TESTS[node.how](node.values), node.field
-    if node.cased:
-        return lambda facts: test(facts.cased[field])
-    return lambda facts: test(facts.folded[field])
+    return _TEXTS[node.how](node.field, node.values, node.cased)
 
 
-def _equals(values: tuple[str, ...]) -> TextsTest:
+def _equals(field: str | None, values: tuple[str, ...], cased: bool) -> Matcher:
     wanted = frozenset(values)
-    return lambda texts: not wanted.isdisjoint(texts)
+
+    def test(facts: Facts) -> bool:
+        return not wanted.isdisjoint((facts.cased if cased else facts.folded)[field])
+
+    return test
 
 
-def _contains(values: tuple[str, ...]) -> TextsTest:
+def _contains(field: str | None, values: tuple[str, ...], cased: bool) -> Matcher:
     # Plain loops here and below: a generator would cost more than the comparisons it wraps.
-    def test(texts: tuple[str, ...]) -> bool:
-        for text in texts:
+    def test(facts: Facts) -> bool:
+        for text in (facts.cased if cased else facts.folded)[field]:
             for value in values:
                 if value in text:
                     return True
@@ -51,9 +51,9 @@ def _contains(values: tuple[str, ...]) -> TextsTest:
     return test
 
 
-def _startswith(values: tuple[str, ...]) -> TextsTest:
-    def test(texts: tuple[str, ...]) -> bool:
-        for text in texts:  # noqa: SIM110 -- as above
+def _startswith(field: str | None, values: tuple[str, ...], cased: bool) -> Matcher:
+    def test(facts: Facts) -> bool:
+        for text in (facts.cased if cased else facts.folded)[field]:  # noqa: SIM110 -- as above
             if text.startswith(values):
                 return True
         return False
@@ -61,9 +61,9 @@ def _startswith(values: tuple[str, ...]) -> TextsTest:
     return test
 
 
-def _endswith(values: tuple[str, ...]) -> TextsTest:
-    def test(texts: tuple[str, ...]) -> bool:
-        for text in texts:  # noqa: SIM110 -- as above
+def _endswith(field: str | None, values: tuple[str, ...], cased: bool) -> Matcher:
+    def test(facts: Facts) -> bool:
+        for text in (facts.cased if cased else facts.folded)[field]:  # noqa: SIM110 -- as above
             if text.endswith(values):
                 return True
         return False
@@ -71,7 +71,7 @@ def _endswith(values: tuple[str, ...]) -> TextsTest:
     return test
 
 
-_TEXT_TESTS: dict[str, Callable[[tuple[str, ...]], TextsTest]] = {
+_TEXTS: dict[str, Callable[[str | None, tuple[str, ...], bool], Matcher]] = {
     "equals": _equals,
     "contains": _contains,
     "startswith": _startswith,
@@ -138,14 +138,22 @@ def _exists(node: Exists) -> Matcher:
     return lambda facts: field in facts.fields
 
 
+_REFERENCES: dict[str, Callable[[str, str], bool]] = {
+    "equals": operator.eq,
+    "contains": operator.contains,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+}
+
+
 def _fieldref(node: FieldRef) -> Matcher:
-    field, other, test = node.field, node.other, _TEXT_TESTS[node.how]
+    field, other, refers = node.field, node.other, _REFERENCES[node.how]
 
-    def refers(facts: Facts) -> bool:
-        values = facts.folded[other][:MAX_REFERENCED]
-        return test(values)(facts.folded[field][:MAX_REFERENCED])
+    def test(facts: Facts) -> bool:
+        others = facts.folded[other][:MAX_REFERENCED]
+        return any(refers(text, value) for text in facts.folded[field][:MAX_REFERENCED] for value in others)
 
-    return refers
+    return test
 
 
 _LEAVES: dict[type, Callable[[Any], Matcher]] = {
