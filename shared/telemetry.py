@@ -86,6 +86,13 @@ def span(name: str, carrier: Mapping[str, str], request: str = "", *, server: bo
                 _request_id.reset(token)
 
 
+@contextmanager
+def continued(name: str, ids: Mapping[str, str]) -> Iterator[Span]:
+    """Runs the block as a part of what `headers()` told of an earlier task."""
+    with span(name, ids, ids.get(REQUEST_ID_HEADER, "")) as current:
+        yield current
+
+
 def render_metrics() -> bytes:
     """All metrics of this process in Prometheus' text format."""
     return generate_latest(REGISTRY)

@@ -6,7 +6,8 @@ raising its alert loses nothing: whoever starts next finds the row and reads the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.siem.event import Event
@@ -14,12 +15,16 @@ from services.siem.event import Event
 
 @dataclass(slots=True)
 class StoredEvent:
-    """A parsed event with the id it is stored under."""
+    """A parsed event with the id it is stored under.
+
+    `trace` has the ids of the request that brought it (telemetry.headers), empty once it was read again.
+    """
 
     log_id: str
     ingested_at: datetime
     source: str
     event: Event
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +18,8 @@ MAX_OBSERVABLES = 200
 class Draft:
     """An alert to raise, or to count on the open alert of the same identity.
 
-    `source_ref` None makes it its own identity. `count` is how many events it stands for.
+    `source_ref` None makes it its own identity. `count` is how many events it stands for. `trace` has the ids of the
+    request that brought the first of them.
     """
 
     title: str
@@ -34,3 +36,4 @@ class Draft:
     observables: list[Observable] = field(default_factory=list)
     entities: dict[str, str] = field(default_factory=dict)
     evidence: list[AlertEvidence] = field(default_factory=list)
+    trace: Mapping[str, str] = field(default_factory=dict)

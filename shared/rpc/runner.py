@@ -6,14 +6,18 @@ The boundary where a handler's exceptions become wire errors. Knows neither conn
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from shared.errors import DEADLINE_EXCEEDED, PAYLOAD_TOO_LARGE, AuroraError
+from shared.log import get_logger
 from shared.rpc.deadlines import Deadlines
 from shared.rpc.ledger import Reply
 from shared.rpc.methods import Call
 from shared.rpc.wire import WireError, failure, success, wire_error
 from shared.telemetry import accept_request_id, span
+
+_log = get_logger("rpc")
 
 
 class Runner:
@@ -67,5 +71,14 @@ async def _traced(call: Call) -> Any:
     trace = call.context.traceparent
     carrier = {} if trace is None else {"traceparent": trace}
     request_id = accept_request_id(None if handoff is None else handoff.handoff_id)
-    with span(f"rpc {call.binding.method.name}", carrier, request_id):
-        return await call.binding.handler(call.params, call.context)
+    method = call.binding.method.name
+    with span(f"rpc {method}", carrier, request_id):
+        started, answered = time.perf_counter(), False
+        try:
+            result = await call.binding.handler(call.params, call.context)
+            answered = True
+            return result
+        finally:
+            milliseconds = round((time.perf_counter() - started) * 1000, 2)
+            to = None if handoff is None else handoff.to
+            _log.info("handoff", to=to, method=method, answered=answered, milliseconds=milliseconds)

@@ -11,6 +11,7 @@ import msgspec
 
 from services.siem.alerts import store
 from services.siem.draft import Draft
+from shared import telemetry
 from shared.clock import utc_now
 from shared.contracts.alerts import (
     ALERT_CREATED,
@@ -45,7 +46,11 @@ class AlertsService:
 
         Runs in the caller's transaction; the caller wakes the outbox after the commit.
         """
-        return [await self._raise(connection, draft) for draft in drafts]
+        alerts = []
+        for draft in drafts:
+            with telemetry.continued("raise alert", draft.trace):
+                alerts.append(await self._raise(connection, draft))
+        return alerts
 
     async def _raise(self, connection: Connection, draft: Draft) -> Alert:
         now = utc_now()

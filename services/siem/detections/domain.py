@@ -81,6 +81,7 @@ def _draft(rule: CompiledRule, stored: StoredEvent, host: str) -> Draft:
         observables=_observables(ecs),
         entities={kind: value for field, kind in _ENTITIES.items() if (value := _first(ecs.get(field)))},
         evidence=[_evidence(rule.id, stored)],
+        trace=stored.trace,
     )
 
 

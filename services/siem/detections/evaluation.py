@@ -20,6 +20,7 @@ from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledR
 from services.siem.detections.engine.engine import Engine
 from services.siem.detections.store import Changed
 from services.siem.draft import Draft
+from shared import telemetry
 from shared.contracts.alerts import Alert
 from shared.contracts.detections import DETECTION_MATCHED, DetectionMatched
 from shared.errors import AuroraError
@@ -109,7 +110,8 @@ class Detection:
         async with self._database.transaction() as connection:
             alerts = await self._alerts.raise_all(connection, (draft for _, draft in drafts))
             for (rule, draft), alert in zip(drafts, alerts, strict=True):
-                await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
+                with telemetry.continued("detect", draft.trace):
+                    await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
             await self._batches.complete(connection, batch)
         self._outbox.wake()
         EVENTS.inc(len(batch.events))

@@ -7,6 +7,7 @@ and health probes are answered meanwhile.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from services.siem.logs.parsers import FORMATS, Rejected, parse_items, read_item
 from services.siem.logs.rows import encode_row
 from services.siem.logs.store import LogStore, Search, StoredRow
 from services.siem.logs.writer import Prepared, Writer
+from shared import telemetry
 from shared.clickhouse import LimitExceededError, unavailable
 from shared.clock import new_id, utc_now
 from shared.contracts.common import Page
@@ -33,12 +35,13 @@ _log = get_logger("logs")
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """Where a body comes from, and under which receipt and time it is stored."""
+    """Where a body comes from, under which receipt and time it is stored, and the ids that tell it in logs."""
 
     receipt: str
     received_at: datetime
     source: str
     format: str | None
+    trace: Mapping[str, str]
 
 
 class Logs:
@@ -59,7 +62,7 @@ class Logs:
         if query.format is not None and query.format not in FORMATS:
             raise field_error("query.format", f"must be one of {', '.join(FORMATS)}")
         with self._writer.admitted(len(body)):
-            request = _Request(new_id(), utc_now(), query.source, query.format)
+            request = _Request(new_id(), utc_now(), query.source, query.format, telemetry.headers())
             if len(body) <= _INLINE_BYTES:
                 prepared, problems = prepare(body, content_type, request)
             else:
@@ -100,7 +103,7 @@ def prepare(body: bytes, content_type: str, request: _Request) -> tuple[Prepared
         if isinstance(result, Rejected):
             problems.append(IngestProblem(index, result.message))
             continue
-        stored = StoredEvent(new_id(), request.received_at, request.source, result)
+        stored = StoredEvent(new_id(), request.received_at, request.source, result, request.trace)
         row = encode_row(stored, receipt=request.receipt, row=index, forced_format=request.format or "")
         prepared.events.append(stored)
         prepared.rows.append(row)
