@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -66,12 +66,19 @@ class Cache:
     async def increment(self, key: str, *, ttl_seconds: int) -> tuple[int, int]:
         """Adds one; the new count and the seconds until it starts again. The window starts with the first."""
         with _translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.incr(key)
-                pipe.expire(key, ttl_seconds, nx=True)
-                pipe.ttl(key)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                _count(pipe, key, ttl_seconds)
                 count, _, ttl = await pipe.execute()
             return int(count), max(int(ttl), 0)
+
+    async def get_and_increment(self, key: str, counter: str, *, ttl_seconds: int) -> tuple[bytes | None, int, int]:
+        """`get` of one key and `increment` of another in one round trip: value, count, seconds."""
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.get(key)
+                _count(pipe, counter, ttl_seconds)
+                value, count, _, ttl = await pipe.execute()
+            return value, int(count), max(int(ttl), 0)
 
     async def ping(self) -> None:
         """Raises AURORA-5030 when the server doesn't answer."""
@@ -81,3 +88,10 @@ class Cache:
     async def close(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
+
+
+def _count(pipe: Any, key: str, ttl_seconds: int) -> None:
+    # No transaction: should the connection break after the first, the next count sets the missing end of the window.
+    pipe.incr(key)
+    pipe.expire(key, ttl_seconds, nx=True)
+    pipe.ttl(key)

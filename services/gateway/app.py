@@ -27,9 +27,11 @@ from services.gateway.streams.service import Streams, Tickets
 from services.gateway.system.routes import routes as system_routes
 from services.gateway.system.service import Installation
 from shared import config
+from shared.cache import Cache
 from shared.contracts.catalog import ENDPOINTS
 from shared.http import application
 from shared.identity import Principal, bearer
+from shared.postgres import Database
 from shared.runtime import Platform
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,44 +43,14 @@ async def start(platform: Platform) -> None:
     settings = platform.settings(GatewaySettings)
     database = await platform.postgres(MIGRATIONS)
     cache = platform.cache()
-
-    accounts = Accounts(UserStore(database), workers=settings.password_workers)
-    platform.on_stop(accounts.close)
-    await accounts.ensure_first_user(settings.admin_password_file)
-    sessions = Sessions(
-        SessionStore(database),
-        cache,
-        AccessTokens(config.read_secret_text(settings.token_key_file), settings.access_token_seconds),
-        accounts,
-        SignInThrottle(cache, settings.login_attempts_per_minute),
-        refresh_seconds=settings.refresh_token_seconds,
-    )
-    platform.spawn("sessions", sessions.keep_house())
-
+    accounts = await _accounts(platform, settings, database)
+    sessions = _sessions(platform, settings, database, cache, accounts)
     tickets = Tickets(cache)
-    sockets = Sockets(
-        Streams(await platform.bus()),
-        sessions.require_alive,
-        settings.slow_reader_seconds,
-        settings.session_check_seconds,
-    )
-
-    async def identify(request: web.Request) -> Principal:
-        ticket = request.query.get("ticket")
-        if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
-            principal = await tickets.redeem(ticket)
-            await sessions.require_alive(principal)
-            return principal
-        return await sessions.authenticate(bearer(request.headers.get(hdrs.AUTHORIZATION)))
-
-    limits = Limits(cache, settings.requests_per_minute)
-    door = Door(identify, limits, settings.frontend_url.rstrip("/"), admission.networks(settings.trusted_proxies))
-    forwarder = Forwarder(settings.upstreams(), platform.signer)
-    platform.on_stop(forwarder.close)
-
+    streams = Streams(await platform.bus())
+    sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
     installation = Installation(platform.health, settings.upstreams())
     platform.on_stop(installation.close)
-
+    door = _door(settings, cache, sessions, tickets)
     app = application(
         platform.name,
         [
@@ -92,10 +64,52 @@ async def start(platform: Platform) -> None:
         mode=platform.mode,
         middlewares=[door.middleware()],
     )
-    proxied = [endpoint for endpoint in ENDPOINTS.values() if endpoint.service != platform.name]
-    longest = max(endpoint.timeout_seconds for endpoint in proxied)
-    once = OnceOnly(Idempotency(cache, running_seconds=int(longest) + 60))
-    add_routes(app, proxied, forwarder, lambda request: request[PRINCIPAL], once)
+    _add_proxy(app, platform, settings, cache)
     app.on_response_prepare.append(door.stamp)
     app.on_shutdown.append(sockets.stop)
     await platform.serve_app(app, auto_decompress=False, keepalive_timeout=_KEEPALIVE_SECONDS)
+
+
+async def _accounts(platform: Platform, settings: GatewaySettings, database: Database) -> Accounts:
+    accounts = Accounts(UserStore(database), workers=settings.password_workers)
+    platform.on_stop(accounts.close)
+    await accounts.ensure_first_user(settings.admin_password_file)
+    return accounts
+
+
+def _sessions(
+    platform: Platform, settings: GatewaySettings, database: Database, cache: Cache, accounts: Accounts
+) -> Sessions:
+    try:
+        tokens = AccessTokens(config.read_secret_text(settings.token_key_file), settings.access_token_seconds)
+    except ValueError as error:
+        raise config.ConfigError(f"AURORA_TOKEN_KEY_FILE: {error}") from error
+    throttle = SignInThrottle(cache, settings.login_attempts_per_minute)
+    life = settings.refresh_token_seconds
+    sessions = Sessions(SessionStore(database), cache, tokens, accounts, throttle, refresh_seconds=life)
+    platform.spawn("sessions", sessions.keep_house())
+    return sessions
+
+
+def _door(settings: GatewaySettings, cache: Cache, sessions: Sessions, tickets: Tickets) -> Door:
+    async def identify(request: web.Request) -> Principal:
+        ticket = request.query.get("ticket")
+        if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
+            return await tickets.redeem(ticket)
+        return sessions.identify(bearer(request.headers.get(hdrs.AUTHORIZATION)))
+
+    limits = Limits(cache, sessions, settings.requests_per_minute)
+    try:
+        trusted = admission.networks(settings.trusted_proxies)
+    except ValueError as error:
+        raise config.ConfigError("AURORA_TRUSTED_PROXIES is not a list of addresses and networks") from error
+    return Door(identify, limits, settings.frontend_url.rstrip("/"), trusted)
+
+
+def _add_proxy(app: web.Application, platform: Platform, settings: GatewaySettings, cache: Cache) -> None:
+    proxied = [endpoint for endpoint in ENDPOINTS.values() if endpoint.service != platform.name]
+    longest = max(endpoint.timeout_seconds for endpoint in proxied)
+    once = OnceOnly(Idempotency(cache, running_seconds=int(longest) + 60))
+    forwarder = Forwarder(settings.upstreams(), platform.signer)
+    platform.on_stop(forwarder.close)
+    add_routes(app, proxied, forwarder, lambda request: request[PRINCIPAL], once)

@@ -48,7 +48,10 @@ _BY_ROUTE: dict[tuple[str, str], AnyEndpoint] = {
 
 @dataclass(frozen=True)
 class Door:
-    """`identify(request)` says who calls, or raises. `frontend` is the one foreign origin that may, "" for none."""
+    """`identify(request)` says whose token a request has, or raises; whether the session lives is asked by `limits`.
+
+    `frontend` is the one foreign origin that may call, "" for none.
+    """
 
     identify: Callable[[web.Request], Awaitable[Principal]]
     limits: Limits
@@ -74,31 +77,26 @@ class Door:
         return admit
 
     async def _admit(self, request: web.Request, endpoint: AnyEndpoint) -> None:
+        limited = endpoint not in domain.UNLIMITED
         if endpoint.method == "WS":
             self._require_origin(request)
-        refusal, principal = None, ANONYMOUS
-        if endpoint.permission != PUBLIC:
-            try:
+        principal = ANONYMOUS
+        try:
+            if endpoint.permission != PUBLIC:
                 principal = await self.identify(request)
-            except AuroraError as error:
-                refusal = error
+        except AuroraError as refusal:
+            # Who is refused is counted too, by address: guessing tokens is not free.
+            if limited and refusal.code is not UNAVAILABLE:
+                _apply(request, await self.limits.count_address(self.address_of(request)))
+            raise
         request[PRINCIPAL] = principal
         request[PRINCIPAL_ID] = principal.id
-        # Who is refused is counted too, by address: guessing tokens is not free. When nobody can be asked who calls,
-        # nobody can be asked to count either.
-        if endpoint not in domain.UNLIMITED and not (refusal is not None and refusal.code is UNAVAILABLE):
-            await self._count(request, principal)
-        if refusal is not None:
-            raise refusal
-
-    async def _count(self, request: web.Request, principal: Principal) -> None:
-        known = principal is not ANONYMOUS
-        quota = await self.limits.count(principal.id if known else domain.address_key(self.address_of(request)))
-        if quota is None:
-            return
-        request[QUOTA] = quota
-        if quota.exceeded:
-            raise AuroraError(RATE_LIMITED, {"limit": quota.limit}, retry_after=quota.resets_in)
+        if principal is ANONYMOUS:
+            _apply(request, await self.limits.count_address(self.address_of(request)) if limited else None)
+        elif limited:
+            _apply(request, await self.limits.count_principal(principal))
+        else:
+            await self.limits.sessions.require_alive(principal)
 
     def _is_frontend(self, request: web.Request) -> bool:
         return bool(self.frontend) and request.headers.get(hdrs.ORIGIN) == self.frontend
@@ -122,6 +120,14 @@ class Door:
                 headers.update(domain.cors_headers(self.frontend))
         if (quota := request.get(QUOTA)) is not None:
             headers.update(quota.headers(time.time()))
+
+
+def _apply(request: web.Request, quota: Quota | None) -> None:
+    if quota is None:
+        return
+    request[QUOTA] = quota
+    if quota.exceeded:
+        raise AuroraError(RATE_LIMITED, {"limit": quota.limit}, retry_after=quota.resets_in)
 
 
 async def principal_of(request: web.Request) -> Principal:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.gateway.admission.domain import WINDOW_SECONDS, Quota, address_key
 from shared.cache import Cache
 from shared.errors import RATE_LIMITED, AuroraError
+from shared.identity import Principal
 from shared.log import get_logger
 
 _log = get_logger("admission")
+
+
+class Liveness(Protocol):
+    """What admission asks of sessions. Both raise AURORA-4012 for an ended session, 5030 when that can't be known."""
+
+    async def require_alive(self, principal: Principal) -> None: ...
+    async def count_if_alive(self, principal: Principal, counter: str, window_seconds: int) -> tuple[int, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +31,26 @@ class Limits:
     """Requests per minute of one principal, or of one address without one."""
 
     cache: Cache
+    sessions: Liveness
     requests_per_minute: int
 
-    async def count(self, caller: str) -> Quota | None:
-        """Counts one request; None when that can't be done."""
+    async def count_address(self, address: str) -> Quota | None:
+        """Counts a request of nobody known; None when that can't be done."""
         try:
-            used, resets_in = await self.cache.increment(f"gateway:requests:{caller}", ttl_seconds=WINDOW_SECONDS)
+            counted = await self.cache.increment(_counter(address_key(address)), ttl_seconds=WINDOW_SECONDS)
         except AuroraError:
             _log.warning("requests aren't counted")
             return None
-        return Quota(self.requests_per_minute, used, resets_in)
+        return Quota(self.requests_per_minute, *counted)
+
+    async def count_principal(self, principal: Principal) -> Quota:
+        """Counts a request and checks the session in one round trip. Raises AURORA-4012 and 5030, as Liveness does."""
+        counted = await self.sessions.count_if_alive(principal, _counter(principal.id), WINDOW_SECONDS)
+        return Quota(self.requests_per_minute, *counted)
+
+
+def _counter(caller: str) -> str:
+    return f"gateway:requests:{caller}"
 
 
 @dataclass(frozen=True, slots=True)

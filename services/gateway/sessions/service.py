@@ -132,18 +132,24 @@ class Sessions:
         await self._publish_revocation(session_id)
         _log.info("signed out", session=session_id)
 
-    async def authenticate(self, token: str) -> Principal:
-        """Whose token this is. Raises AURORA-4011, 4012, and 5030 when revocation can't be checked."""
-        principal = self.tokens.read(token)
-        await self.require_alive(principal)
-        return principal
+    def identify(self, token: str) -> Principal:
+        """Whose token this is, whether or not its session has ended. Raises AURORA-4011 and 4012."""
+        return self.tokens.read(token)
 
     async def require_alive(self, principal: Principal) -> None:
         """Raises AURORA-4012 when the principal's session was revoked, 5030 when that can't be known."""
+        if principal.session_id is not None:
+            _refuse_revoked(await self._cache.get(domain.revocation_key(principal.session_id)))
+
+    async def count_if_alive(self, principal: Principal, counter: str, window_seconds: int) -> tuple[int, int]:
+        """As `require_alive`, and adds one to a counter in the same round trip: the count, and the seconds left."""
         if principal.session_id is None:
-            return
-        if await self._cache.get(domain.revocation_key(principal.session_id)) is not None:
-            raise AuroraError(INVALID_CREDENTIALS, message="The session has ended")
+            return await self._cache.increment(counter, ttl_seconds=window_seconds)
+        revoked, count, left = await self._cache.get_and_increment(
+            domain.revocation_key(principal.session_id), counter, ttl_seconds=window_seconds
+        )
+        _refuse_revoked(revoked)
+        return count, left
 
     async def keep_house(self) -> None:
         """Runs until cancelled: tells Redis anew what it may have lost, and forgets sessions long over."""
@@ -171,3 +177,8 @@ class Sessions:
 
 def _new_refresh_token() -> str:
     return domain.refresh_token(secrets.token_urlsafe(32))
+
+
+def _refuse_revoked(mark: bytes | None) -> None:
+    if mark is not None:
+        raise AuroraError(INVALID_CREDENTIALS, message="The session has ended")
