@@ -66,10 +66,8 @@ async def test_a_list_is_bound_as_one_parameter(clickhouse: ClickHouse) -> None:
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
-def test_any_text_is_bound_as_it_is(clickhouse: ClickHouse, text: str) -> None:
-    loop = asyncio.get_event_loop_policy().get_event_loop()
-    rows = loop.run_until_complete(clickhouse.query("SELECT {text:String} AS text", {"text": text}))
-    assert rows == [{"text": text}]
+async def test_any_text_is_bound_as_it_is(clickhouse: ClickHouse, text: str) -> None:
+    assert await clickhouse.query("SELECT {text:String} AS text", {"text": text}) == [{"text": text}]
 
 
 async def test_a_read_that_takes_too_long_is_ended(clickhouse: ClickHouse) -> None:
