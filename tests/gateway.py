@@ -153,6 +153,15 @@ class Gateway:
         pem = self.keys[key]
         return sign_claims(claims, kid or thumbprint(pem), load_private_key(pem))
 
+    async def logged(self, request_id: str) -> list[dict[str, Any]]:
+        """What was logged about a request, once anything was."""
+        async with asyncio.timeout(_START_SECONDS):
+            while True:
+                found = [line for line in self.log() if line.get("request_id") == request_id]
+                if found:
+                    return found
+                await asyncio.sleep(0.02)
+
     def log(self) -> list[dict[str, Any]]:
         """What the gateway has logged."""
         return _lines(self.log_file)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -130,6 +131,22 @@ async def test_a_body_over_the_endpoints_limit_is_refused_however_it_is_sent(run
         assert (status, answer["error"]["code"]) == (413, "AURORA-4130")
         assert answer["error"]["detail"] == {"limit_bytes": CREATE_ALERT.max_body}
     assert siem.seen == []
+
+
+async def test_a_client_that_goes_away_while_it_sends_is_not_the_services_fault(
+    running: Gateway, siem: Upstream
+) -> None:
+    where = urlsplit(running.url)
+    _, writer = await asyncio.open_connection(where.hostname, where.port)
+    head = f"POST {INGEST} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {running.token}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nX-Request-ID: gone-away-1\r\n".encode())
+    writer.write(b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
+    await writer.drain()
+    writer.transport.abort()
+    told = await running.logged("gone-away-1")
+    assert not [line for line in told if line["message"] == "service can't be reached"]
+    assert siem.seen == []
+    assert (await running.get("/api/v1/alerts"))[0] == 200
 
 
 async def test_a_large_answer_is_streamed_to_the_client(running: Gateway, siem: Upstream) -> None:

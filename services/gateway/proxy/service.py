@@ -68,7 +68,7 @@ class Upload:
         try:
             async with asyncio.timeout(_CLIENT_PAUSE_SECONDS):
                 return await self.content.readany()
-        except (TimeoutError, web.RequestPayloadError) as error:
+        except (TimeoutError, ConnectionError, web.RequestPayloadError) as error:
             self.refusal = AuroraError(MALFORMED_REQUEST, message="The body could not be read to its end")
             raise self.refusal from error
 
