@@ -4,6 +4,12 @@ A gateway process, a service process made as every service is (signed identity c
 small load generator with a fixed number of connections, each of which waits for its answer. The floor calls the
 service with an internal token. Rounds alternate, so that a busy machine slows both; CPU times are there because they
 hold still on one.
+
+Where the gateway's time goes (py-spy, two busy cores, 0.95 ms of CPU a request): writing the answer to the client 22%,
+nearly all of it the system call; asking the service through aiohttp's client 14%; Redis 11%; trace, metrics and the log
+line about 11%; the rest is aiohttp's server and the event loop. What was done about it: revocation and rate limit are
+one round trip without a transaction (1.36 -> 1.02 ms), tokens are verified and signed once and remembered, small bodies
+are passed on in one piece. One process is bound by its core; more of them share the load, since none keeps state.
 """
 
 from __future__ import annotations
