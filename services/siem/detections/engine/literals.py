@@ -39,11 +39,19 @@ class Trigger(NamedTuple):
 Group = tuple[Trigger, ...]
 """Triggers of which at least one fires whenever the node is true."""
 
-# Weights are guesses at how often a trigger fires. A field that is merely present says almost nothing; each further
-# character of a literal makes it rarer, up to a length where nothing is gained; anchored literals are rarer still.
+# Weights are guesses at how often a trigger fires, against a field that is merely present. Each character of a literal
+# makes it rarer, the first few most; a literal that many rules share is a common one; what an ordinary command line or
+# user name has in it is hardly better than presence.
 _PRESENT_WEIGHT = 64.0
+_STEEP_CHARACTERS = 8
 _USEFUL_CHARACTERS = 16
 _ANCHORED_BONUS = {"equals": 4, "startswith": 2, "endswith": 2, "contains": 0}
+_ORDINARY_WEIGHT = 32.0
+_ORDINARY = (
+    r"c:\windows\system32\svchost.exe -k netsvcs c:\windows\explorer.exe c:\windows\system32\services.exe "
+    r"c:\windows\system32\cmd.exe /c c:\windows\system32\conhost.exe 0xffffffff -forcev1 c:\program files\ "
+    r"c:\users\ microsoft corporation microsoft windows nt authority\system true false success /usr/bin/ /bin/sh -c"
+)
 
 
 def literals(node: Node) -> Iterator[Trigger]:
@@ -75,8 +83,11 @@ def weight(group: Group, shared: Counter[Trigger]) -> float:
 def _trigger_weight(trigger: Trigger) -> float:
     if trigger.how == "present":
         return _PRESENT_WEIGHT
+    if trigger.text in _ORDINARY:
+        return _ORDINARY_WEIGHT
     length = min(len(trigger.text) + _ANCHORED_BONUS[trigger.how], _USEFUL_CHARACTERS)
-    return float(2.0 ** (-length / 2))
+    steep = min(length, _STEEP_CHARACTERS)
+    return float(_PRESENT_WEIGHT * 2.0 ** -(steep + (length - steep) / 2))
 
 
 def _union(found: Iterable[Group | None]) -> Group | None:
