@@ -14,6 +14,8 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+#: Exceptions as data: where and what, without the local variables, which hold passwords, tokens and other people's logs.
+TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 _SENSITIVE = ("secret", "password", "token", "authorization", "cookie", "private_key")
 
 
@@ -54,7 +56,7 @@ def configure(service: str, level: str = "info") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-            structlog.processors.dict_tracebacks,
+            TRACEBACKS,
             _mask,
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(serializer=_to_bytes),

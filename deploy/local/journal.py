@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from deploy.local.errors import explain
 from deploy.local.process import rotate
+from shared.log import TRACEBACKS
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def journal(file: Path) -> Iterator[FilteringBoundLogger]:
                 processors=[
                     structlog.processors.add_log_level,
                     structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-                    structlog.processors.dict_tracebacks,
+                    TRACEBACKS,
                     structlog.processors.EventRenamer("message"),
                     structlog.processors.JSONRenderer(),
                 ],
