@@ -24,8 +24,8 @@ _MAX_ITEMS = 40
 
 def record(agent: str, tool: str, arguments: Any, result: Any, executed_at: datetime) -> Citation:
     """The citation of one tool call. A result that is too large is cut and says so under `truncated`."""
-    arguments_json = to_builtins(arguments)
-    bounded = bound(to_builtins(result))
+    arguments_json = without_nul(to_builtins(arguments))
+    bounded = bound(without_nul(to_builtins(result)))
     return Citation(
         id=content_address(tool, arguments_json, bounded),
         agent=agent,
@@ -40,6 +40,17 @@ def content_address(tool: str, arguments: dict[str, Any], result: Any) -> str:
     """The id that anyone can compute again from what the citation shows."""
     canonical = orjson.dumps(tool_result_payload(tool, arguments, result), option=orjson.OPT_SORT_KEYS)
     return "tr_" + hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def without_nul(value: Any) -> Any:
+    """The same data with U+0000 shown as U+2400: stores of JSON can't hold it, and decoded text may have it."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\u2400")
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {without_nul(key): without_nul(item) for key, item in value.items()}
+    return value
 
 
 def bound(result: Any) -> Any:

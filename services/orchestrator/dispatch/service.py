@@ -97,10 +97,20 @@ class Dispatcher:
         try:
             result = await self._send(stored.record, handoff)
         except AuroraError as error:
-            _log.warning("handoff failed", handoff_id=handoff.handoff_id, agent=handoff.to, code=error.code.code)
-            text = f"{error.code.code} {error.message}"
-            return await store.finish(self._database, identifier, "failed", None, text, utc_now())
-        return await store.finish(self._database, identifier, "completed", to_builtins(result), None, utc_now())
+            return await self._failed(handoff, error)
+        try:
+            return await store.finish(self._database, identifier, "completed", to_builtins(result), None, utc_now())
+        except AuroraError as error:
+            if error.code is not VALIDATION:
+                raise
+            # The store can't hold the answer (U+0000 in a text); asking again would bring the same.
+            return await self._failed(handoff, error)
+
+    async def _failed(self, handoff: Handoff, error: AuroraError) -> Stored:
+        _log.warning("handoff failed", handoff_id=handoff.handoff_id, agent=handoff.to, code=error.code.code)
+        identifier = handoff.handoff_id.partition(".")[0]
+        text = f"{error.code.code} {error.message}"
+        return await store.finish(self._database, identifier, "failed", None, text, utc_now())
 
     def _handoff(self, stored: Stored, seconds: float) -> Handoff:
         """The handoff that was sent before, while there is time left on it; else a new one."""

@@ -1,0 +1,399 @@
+"""Investigations on real Postgres and JetStream, with specialists that really speak JSON-RPC over WebSocket.
+
+The specialists here answer at once with what a test wants; everything between an alert and a receipt is the product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from services.orchestrator.dispatch.service import Dispatcher
+from services.orchestrator.investigations.service import InvestigationsService
+from services.orchestrator.investigations.work import Workers
+from services.orchestrator.settings import OrchestratorSettings
+from shared.bus import Bus
+from shared.client import Client
+from shared.clock import new_id, utc_now
+from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, AnalyzeThreat, Assessment
+from shared.contracts.alerts import ALERT_CREATED, GET_ALERT, Alert, AlertChanged
+from shared.contracts.common import Observable
+from shared.contracts.events import CloudEvent
+from shared.contracts.investigations import (
+    Citation,
+    DispatchQuery,
+    DispatchRequest,
+    Finding,
+    InvestigateRequest,
+    Investigation,
+    InvestigationQuery,
+)
+from shared.contracts.wire import decode
+from shared.errors import AGENT_NOT_FOUND, ALERT_NOT_FOUND, INTERNAL, UNAVAILABLE, VALIDATION, AuroraError
+from shared.http import Call, application, bind
+from shared.identity import ROLE_PERMISSIONS, Principal, service_principal
+from shared.outbox import Outbox, event_bytes
+from shared.postgres import Database
+from shared.rpc import CallContext, Peer, PeerLimits, serve
+from shared.rpc import bind as bind_method
+from tests.roles import migrated
+from tests.stack import Servers
+
+MIGRATIONS = Path(__file__).parents[2] / "services" / "orchestrator" / "migrations"
+ANALYST = Principal("user_ada", "user", "ada", "analyst", ROLE_PERMISSIONS["analyst"])
+Answer = Callable[[AnalyzeThreat, CallContext], Awaitable[Assessment]]
+
+
+def assessed(agent: str, verdict: str = "malicious", confidence: float = 0.9) -> Assessment:
+    citation = Citation(
+        id=f"tr_{agent}", agent=agent, tool="search_logs", arguments={"q": "x"}, result={}, executed_at=utc_now()
+    )
+    return Assessment(
+        severity="high",
+        confidence=confidence,
+        mitre_techniques=["T1059.004"],
+        iocs=[Observable("ip", "192.0.2.7")],
+        verdict=verdict,  # type: ignore[arg-type]
+        findings=[Finding(agent=agent, claim=f"{agent} saw it", confidence=confidence, citations=[citation.id])],
+        citations=[citation],
+    )
+
+
+@dataclass
+class Specialists:
+    """What each specialist answers, and the handoffs it was asked with."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[tuple[str, CallContext, AnalyzeThreat]] = field(default_factory=list)
+
+    def handler(self, agent: str) -> Answer:
+        async def analyze(params: AnalyzeThreat, context: CallContext) -> Assessment:
+            self.asked.append((agent, context, params))
+            answer = self.answers.get(agent)
+            return assessed(agent) if answer is None else await answer(params, context)
+
+        return analyze
+
+    def agents(self) -> list[str]:
+        return [agent for agent, _, _ in self.asked]
+
+
+@dataclass
+class Room:
+    """An orchestrator on a schema of its own."""
+
+    database: Database
+    bus: Bus
+    outbox: Outbox
+    dispatcher: Dispatcher
+    investigations: InvestigationsService
+    specialists: Specialists
+    settings: OrchestratorSettings
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[asyncio.Task[None]]:
+        """One worker with its lease; cancelled at the end of the block."""
+        workers = Workers(self.database, self.outbox, self.dispatcher, self.investigations.queued, self.settings)
+        tasks = [asyncio.create_task(workers.run()), asyncio.create_task(workers.keep_leases())]
+        try:
+            yield tasks[0]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def ended(self, identifier: str) -> Investigation:
+        async with asyncio.timeout(30):
+            while (found := await self.investigations.get(identifier)).completed_at is None:  # noqa: ASYNC110 - a row
+                await asyncio.sleep(0.02)
+        return found
+
+
+def alert(identifier: str) -> Alert:
+    now = utc_now()
+    return Alert(
+        id=identifier,
+        title="An alert",
+        description="",
+        severity="high",
+        status="new",
+        source="detection",
+        type="sigma",
+        source_ref=identifier,
+        rule_id=None,
+        mitre_techniques=[],
+        observables=[],
+        entities={},
+        evidence=[],
+        count=1,
+        first_seen=now,
+        last_seen=now,
+        created_at=now,
+        updated_at=now,
+        acknowledged_by=None,
+        acknowledged_at=None,
+        case_id=None,
+        investigation_id=None,
+    )
+
+
+async def _get_alert(call: Call[None, None]) -> Alert:
+    if call.path["alert_id"].endswith("9"):
+        raise AuroraError(ALERT_NOT_FOUND)
+    return alert(call.path["alert_id"])
+
+
+async def _anyone(_request: web.Request) -> Principal:
+    return Principal("user_x", "user", "x", "admin", ROLE_PERMISSIONS["admin"])
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def room(servers: Servers) -> AsyncIterator[Room]:
+    """Postgres, JetStream, three specialists, and a siem that knows every alert but those that end in 9."""
+    settings = OrchestratorSettings(unreachable_seconds=1.0, lease_seconds=1.5, step_seconds=10.0)
+    specialists = Specialists()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(migrated(servers, "orchestrator", MIGRATIONS))
+        bus = await Bus.connect(
+            servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="test-orchestrator"
+        )
+        stack.push_async_callback(bus.close)
+        app = application("siem", [bind(GET_ALERT, _get_alert)], authenticate=_anyone, mode=lambda: "monitor")
+        siem = await stack.enter_async_context(TestServer(app))
+        client = await stack.enter_async_context(Client(str(siem.make_url("/")), token=lambda: "any"))
+        peers: dict[str, Peer] = {}
+        for agent in AGENT_IDS:
+            peers[agent] = await _specialist(stack, agent, specialists)
+        outbox = Outbox(database, bus, "orchestrator")
+        dispatcher = Dispatcher(database, peers, settings)
+        investigations = InvestigationsService(database, outbox, dispatcher, client)
+        yield Room(database, bus, outbox, dispatcher, investigations, specialists, settings)
+
+
+async def _specialist(stack: AsyncExitStack, agent: str, specialists: Specialists) -> Peer:
+    server = await serve(
+        [bind_method(ANALYZE_THREAT, specialists.handler(agent))],
+        host="127.0.0.1",
+        port=0,
+        authenticate=lambda _token: service_principal("orchestrator"),
+    )
+    stack.push_async_callback(server.close, 0.1)
+    return await stack.enter_async_context(
+        Peer(f"ws://127.0.0.1:{server.port}/", lambda: "any", PeerLimits(connect_seconds=0.5))
+    )
+
+
+async def created(room: Room, alert_id: str) -> tuple[CloudEvent, AlertChanged]:
+    """The event of a new alert, as the bus delivers it."""
+    data = AlertChanged(alert(alert_id), [])
+    event = decode(event_bytes(ALERT_CREATED, data, service="siem", event_id=new_id()), CloudEvent)
+    await room.investigations.on_alert(event, data)
+    return event, data
+
+
+async def only(room: Room, alert_id: str) -> Investigation:
+    page = await room.investigations.list_investigations(InvestigationQuery(alert_id=alert_id))
+    assert len(page.items) == 1
+    return page.items[0]
+
+
+async def test_an_alert_becomes_one_investigation_with_a_cited_verdict(room: Room) -> None:
+    event, data = await created(room, "ALRT-2026-000001")
+    await room.investigations.on_alert(event, data)  # delivered twice
+    await created(room, "ALRT-2026-000001")  # told twice
+    async with room.working():
+        investigation = await room.ended((await only(room, "ALRT-2026-000001")).id)
+    assert (investigation.status, investigation.verdict, investigation.severity) == ("completed", "malicious", "high")
+    assert [(step.agent, step.status) for step in investigation.steps] == [(agent, "completed") for agent in AGENT_IDS]
+    delivered = {citation.id for citation in investigation.citations}
+    assert all(delivered.issuperset(finding.citations) for finding in investigation.findings)
+    assert len(investigation.findings) == 3
+    assert room.specialists.agents().count("triage") == 1
+
+
+async def test_triage_goes_first_and_its_indicators_go_with_the_next(room: Room) -> None:
+    await created(room, "ALRT-2026-000002")
+    async with room.working():
+        await room.ended((await only(room, "ALRT-2026-000002")).id)
+    assert room.specialists.agents()[0] == "triage"
+    later = [params for agent, _, params in room.specialists.asked if agent != "triage"]
+    assert all(params.iocs == [Observable("ip", "192.0.2.7")] for params in later)
+
+
+async def test_a_handoff_carries_its_metadata(room: Room) -> None:
+    await created(room, "ALRT-2026-000003")
+    async with room.working():
+        investigation = await room.ended((await only(room, "ALRT-2026-000003")).id)
+    _, context, params = room.specialists.asked[0]
+    handoff = context.handoff
+    assert handoff is not None
+    assert (handoff.from_, handoff.to, handoff.handoff_id) == ("orchestrator", "triage", investigation.steps[0].id)
+    assert handoff.investigation_id == investigation.id
+    assert handoff.capabilities == ["alerts:read", "siem:read"]
+    assert handoff.deadline > utc_now() - timedelta(seconds=30)
+    assert params.alert_id == "ALRT-2026-000003"
+
+
+async def test_a_specialist_that_fails_is_named_and_the_others_still_give_a_verdict(room: Room) -> None:
+    async def broken(_params: AnalyzeThreat, _context: CallContext) -> Assessment:
+        raise ZeroDivisionError("a secret of the inside")
+
+    room.specialists.answers["threat_intel"] = broken
+    await created(room, "ALRT-2026-000004")
+    async with room.working():
+        investigation = await room.ended((await only(room, "ALRT-2026-000004")).id)
+    assert investigation.verdict == "malicious"
+    [note] = [note for note in investigation.not_checked if note.startswith("threat_intel")]
+    assert INTERNAL.code in note
+    assert "secret" not in note
+
+
+async def test_a_worker_that_dies_in_a_step_loses_and_repeats_nothing(room: Room) -> None:
+    asked = asyncio.Event()
+
+    async def slow(_params: AnalyzeThreat, _context: CallContext) -> Assessment:
+        asked.set()
+        await asyncio.sleep(0.5)
+        return assessed("endpoint_analyst")
+
+    room.specialists.answers["endpoint_analyst"] = slow
+    await created(room, "ALRT-2026-000005")
+    workers = Workers(room.database, room.outbox, room.dispatcher, room.investigations.queued, room.settings)
+    first = asyncio.create_task(workers.run())
+    async with asyncio.timeout(10):
+        await asked.wait()
+    first.cancel()  # without giving its lease back, as kill -9 does
+    await asyncio.wait([first])
+    async with room.working():
+        investigation = await room.ended((await only(room, "ALRT-2026-000005")).id)
+    assert investigation.status == "completed"
+    assert sorted(step.agent for step in investigation.steps) == sorted(AGENT_IDS)
+    assert room.specialists.agents().count("triage") == 1
+    handoffs = {c.handoff.handoff_id for agent, c, _ in room.specialists.asked if c.handoff and agent != "triage"}
+    assert len(handoffs) == 2, "the same handoffs were sent again, not others"
+
+
+async def test_an_investigation_under_way_is_the_answer_to_a_second_request(room: Room) -> None:
+    request = InvestigateRequest(alert_id="ALRT-2026-000006")
+    first = await room.investigations.investigate(request, ANALYST)
+    assert first.status == "queued"
+    assert (await room.investigations.investigate(request, ANALYST)).id == first.id
+    async with room.working():
+        await room.ended(first.id)
+    assert (await room.investigations.investigate(request, ANALYST)).id != first.id
+
+
+async def test_an_investigation_that_was_asked_for_takes_the_place_of_the_automatic_one(room: Room) -> None:
+    asked = await room.investigations.investigate(InvestigateRequest(alert_id="ALRT-2026-000007"), ANALYST)
+    await created(room, "ALRT-2026-000007")
+    assert (await only(room, "ALRT-2026-000007")).id == asked.id
+
+
+async def test_only_the_chosen_specialists_are_asked(room: Room) -> None:
+    request = InvestigateRequest(alert_id="ALRT-2026-000008", agents=["threat_intel"])
+    queued = await room.investigations.investigate(request, ANALYST)
+    async with room.working():
+        await room.ended(queued.id)
+    assert room.specialists.agents() == ["threat_intel"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (InvestigateRequest(alert_id="ALRT-2026-000009"), ALERT_NOT_FOUND),
+        (InvestigateRequest(alert_id="ALRT-2026-000001", agents=["nobody"]), AGENT_NOT_FOUND),
+    ],
+)
+async def test_an_unknown_alert_or_specialist_is_told_by_its_own_code(
+    room: Room, request_: InvestigateRequest, code: object
+) -> None:
+    with pytest.raises(AuroraError) as refusal:
+        await room.investigations.investigate(request_, ANALYST)
+    assert refusal.value.code is code
+
+
+async def test_a_dispatch_is_answered_with_its_result_and_stays_in_the_history(room: Room) -> None:
+    request = DispatchRequest(agent="triage", params={"iocs": [{"type": "ip", "value": "45.33.32.156"}]}, reason="why")
+    record = await room.dispatcher.dispatch(request, ANALYST)
+    assert (record.status, record.requested_by, record.reason) == ("completed", "user_ada", "why")
+    assert {"severity", "confidence", "mitre_techniques", "iocs"} <= record.result.keys()
+    [kept] = (await room.dispatcher.list_dispatches(DispatchQuery(agent="triage"))).items
+    assert kept == record
+
+
+async def test_a_dispatch_passes_no_more_rights_on_than_its_caller_has(room: Room) -> None:
+    weak = Principal("user_eve", "user", "eve", "viewer", frozenset({"investigations:write", "alerts:read"}))
+    await room.dispatcher.dispatch(DispatchRequest(agent="triage", params={}), weak)
+    handoff = room.specialists.asked[0][1].handoff
+    assert handoff is not None
+    assert handoff.capabilities == ["alerts:read"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (DispatchRequest(agent="nobody", params={}), AGENT_NOT_FOUND),
+        (DispatchRequest(agent="triage", method="nothing", params={}), VALIDATION),
+        (DispatchRequest(agent="triage", params={"iocs": 1}), VALIDATION),
+    ],
+)
+async def test_a_dispatch_that_can_not_be_made_is_refused_before_it_is_sent(
+    room: Room, request_: DispatchRequest, code: object
+) -> None:
+    with pytest.raises(AuroraError) as refusal:
+        await room.dispatcher.dispatch(request_, ANALYST)
+    assert refusal.value.code is code
+    assert room.specialists.asked == []
+    assert (await room.dispatcher.list_dispatches(DispatchQuery())).items == []
+
+
+async def test_a_dispatch_to_an_agent_that_is_down_says_so_and_is_recorded(room: Room) -> None:
+    settings = OrchestratorSettings(unreachable_seconds=0.2)
+    async with Peer("ws://127.0.0.1:9/", lambda: "any", PeerLimits(connect_seconds=0.2)) as nobody:
+        dispatcher = Dispatcher(room.database, {"triage": nobody}, settings)
+        with pytest.raises(AuroraError) as refusal:
+            await dispatcher.dispatch(DispatchRequest(agent="triage", params={}), ANALYST)
+    assert refusal.value.code is UNAVAILABLE
+    [record] = (await room.dispatcher.list_dispatches(DispatchQuery(status="failed"))).items
+    assert record.error is not None
+    assert record.error.startswith(UNAVAILABLE.code)
+    assert refusal.value.detail["dispatch_id"] == record.id
+
+
+async def test_lists_are_walked_by_their_cursors_newest_first(room: Room) -> None:
+    made = []
+    for number in range(1, 6):
+        request = InvestigateRequest(alert_id=f"ALRT-2026-00010{number}")
+        made.append((await room.investigations.investigate(request, ANALYST)).id)
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await room.investigations.list_investigations(InvestigationQuery(limit=2, cursor=cursor))
+        seen += [item.id for item in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert seen == made[::-1]
+
+
+async def test_an_answer_that_the_store_can_not_hold_fails_its_step_and_not_the_investigation(room: Room) -> None:
+    async def hostile(_params: AnalyzeThreat, _context: CallContext) -> Assessment:
+        answer = assessed("endpoint_analyst")
+        answer.summary = "decoded \x00 text"
+        return answer
+
+    room.specialists.answers["endpoint_analyst"] = hostile
+    await created(room, "ALRT-2026-000011")
+    async with room.working():
+        investigation = await room.ended((await only(room, "ALRT-2026-000011")).id)
+    [step] = [step for step in investigation.steps if step.agent == "endpoint_analyst"]
+    assert step.status == "failed"
+    assert investigation.verdict == "malicious"
