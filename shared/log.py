@@ -14,7 +14,7 @@ import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-#: Exceptions as data: where and what, without the local variables, which hold passwords, tokens and other people's logs.
+#: Exceptions as data: what and where, without local variables, which hold passwords, tokens and other people's logs.
 TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 _SENSITIVE = ("secret", "password", "token", "authorization", "cookie", "private_key")
 
