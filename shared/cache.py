@@ -71,6 +71,14 @@ class Cache:
                 count, _, ttl = await pipe.execute()
             return int(count), max(int(ttl), 0)
 
+    async def decrement(self, key: str, *, ttl_seconds: int) -> None:
+        """Takes one back within the window."""
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.decr(key)
+                pipe.expire(key, ttl_seconds, nx=True)
+                await pipe.execute()
+
     async def get_and_increment(self, key: str, counter: str, *, ttl_seconds: int) -> tuple[bytes | None, int, int]:
         """`get` of one key and `increment` of another in one round trip: value, count, seconds."""
         with _translated():

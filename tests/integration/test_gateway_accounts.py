@@ -163,6 +163,12 @@ async def test_a_restart_keeps_sessions_and_doesnt_reset_the_administrator(runni
             assert response.status == 200
 
 
+async def test_signing_in_often_and_right_is_never_throttled(servers: Servers, tmp_path: Path) -> None:
+    async with gateway(servers, tmp_path, login_attempts_per_minute="2") as strict:
+        for _ in range(8):
+            assert (await strict.sign_in())["token_type"] == "Bearer"
+
+
 async def test_sign_ins_are_throttled_per_account_and_address(servers: Servers, tmp_path: Path) -> None:
     settings = {"login_attempts_per_minute": "2", "trusted_proxies": "127.0.0.1"}
     async with gateway(servers, tmp_path, **settings) as strict:

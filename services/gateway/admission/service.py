@@ -55,25 +55,33 @@ def _counter(caller: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SignInThrottle:
-    """Attempts to sign in, counted before the password is looked at, so that a burst in parallel counts too.
+    """Failed attempts to sign in. Each is counted before the password is looked at, so that a burst in parallel counts
+    too, and taken back when it succeeds.
 
-    `per_minute` bounds one account from one address. One address may try three times that over all accounts, and an
-    account be tried ten times that from everywhere, so that nobody locks somebody else out from one address.
+    `per_minute` bounds one account from one address. One address may fail three times that over all accounts, and an
+    account ten times that from everywhere, so that nobody locks somebody else out from one address.
     """
 
     cache: Cache
     per_minute: int
 
-    async def __call__(self, account: str, address: str) -> None:
+    async def attempt(self, account: str, address: str) -> None:
         """Raises AURORA-4290 for an attempt too many, AURORA-5030 when attempts can't be counted."""
+        for key, limit in self._counters(account, address):
+            used, resets_in = await self.cache.increment(key, ttl_seconds=WINDOW_SECONDS)
+            if used > limit:
+                raise AuroraError(RATE_LIMITED, message="Too many failed sign-ins", retry_after=resets_in)
+
+    async def succeeded(self, account: str, address: str) -> None:
+        """Takes the attempt back."""
+        for key, _ in self._counters(account, address):
+            await self.cache.decrement(key, ttl_seconds=WINDOW_SECONDS)
+
+    def _counters(self, account: str, address: str) -> tuple[tuple[str, int], ...]:
         place = address_key(address)
         who = hashlib.sha256(account.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        counters = (
-            (f"{who}:{place}", self.per_minute),
-            (f"from:{place}", 3 * self.per_minute),
-            (f"to:{who}", 10 * self.per_minute),
+        return (
+            (f"gateway:sign-in:{who}:{place}", self.per_minute),
+            (f"gateway:sign-in:from:{place}", 3 * self.per_minute),
+            (f"gateway:sign-in:to:{who}", 10 * self.per_minute),
         )
-        for key, limit in counters:
-            used, resets_in = await self.cache.increment(f"gateway:sign-in:{key}", ttl_seconds=WINDOW_SECONDS)
-            if used > limit:
-                raise AuroraError(RATE_LIMITED, message="Too many sign-in attempts", retry_after=resets_in)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -38,6 +37,13 @@ class People(Protocol):
     async def check_password(self, username: str, password: str) -> Person: ...
     async def active(self, user_id: str) -> Person | None: ...
     async def signed_in(self, user_id: str) -> None: ...
+
+
+class Throttle(Protocol):
+    """What sessions ask of admission. Raises AURORA-4290 for an attempt too many; a success is taken back."""
+
+    async def attempt(self, account: str, address: str) -> None: ...
+    async def succeeded(self, account: str, address: str) -> None: ...
 
 
 class AccessTokens:
@@ -74,7 +80,7 @@ class AccessTokens:
 
 
 class Sessions:
-    """The use-cases of sessions. `throttle(account, address)` raises AURORA-4290 for too many attempts."""
+    """The use-cases of sessions."""
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class Sessions:
         cache: Cache,
         tokens: AccessTokens,
         people: People,
-        throttle: Callable[[str, str], Awaitable[None]],
+        throttle: Throttle,
         *,
         refresh_seconds: int,
     ) -> None:
@@ -96,8 +102,9 @@ class Sessions:
     async def sign_in(self, username: str, password: str, address: str) -> TokenResponse:
         """A new session. Raises AURORA-4012 and AURORA-4290; either is logged with account and address."""
         try:
-            await self._throttle(username, address)
+            await self._throttle.attempt(username, address)
             person = await self._people.check_password(username, password)
+            await self._throttle.succeeded(username, address)
         except AuroraError as error:
             _log.warning("sign-in refused", account=username, address=address, code=error.code.code)
             raise
