@@ -43,7 +43,11 @@ _AGENTS = (
             "A HandoffTool adds params._meta with the decided fields",
             "tests/contract/test_shapes.py::test_a_handoff_has_the_decided_metadata",
         ),
-        ("capabilities", "capabilities are a subset of the caller's"),
+        (
+            "capabilities",
+            "capabilities are a subset of the caller's",
+            "tests/integration/test_orchestrator.py::test_a_dispatch_passes_no_more_rights_on_than_its_caller_has",
+        ),
         (
             "bare",
             "A bare request from an authenticated peer is served too",

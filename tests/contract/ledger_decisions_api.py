@@ -120,7 +120,12 @@ _REQUESTS = (
     *bullet(
         "Requests and errors",
         10,
-        ("health", "GET /health answers directly; 503 when a needed part is down; what is degraded is named"),
+        (
+            "health",
+            "GET /health answers directly; 503 when a needed part is down; what is degraded is named",
+            "tests/integration/test_gateway_system.py::test_health_names_every_part",
+            "tests/integration/test_gateway_system.py::test_without_redis_nobody_passes_and_everything_comes_back",
+        ),
     ),
 )
 
@@ -175,7 +180,11 @@ _SHAPES = (
     *bullet(
         _S,
         3,
-        ("yaml", "POST /api/v1/detections/rules takes a Sigma document as application/yaml"),
+        (
+            "yaml",
+            "POST /api/v1/detections/rules takes a Sigma document as application/yaml",
+            "tests/integration/test_rules.py::test_a_rule_matches_the_events_that_come_after_it_was_accepted",
+        ),
         ("json", 'or {"sigma": "..."}'),
         ("rule", "201 with id (the Sigma id), title, level, status, enabled, logsource, tags"),
         ("import", "aurora rules import PATH loads a folder or an archive, in one call, with a report"),

@@ -107,9 +107,27 @@ ROWS: tuple[Requirement, ...] = (
     *endpoints(
         "RCA",
         "Health Checks",
-        ("GET", "/health", "Comprehensive health check for all services", ""),
-        ("GET", "/health/liveness", "Kubernetes liveness probe", ""),
-        ("GET", "/health/readiness", "Kubernetes readiness probe", ""),
+        (
+            "GET",
+            "/health",
+            "Comprehensive health check for all services",
+            "",
+            "tests/integration/test_gateway_system.py::test_health_names_every_part",
+        ),
+        (
+            "GET",
+            "/health/liveness",
+            "Kubernetes liveness probe",
+            "",
+            "tests/integration/test_gateway_system.py::test_probes_answer_without_a_token",
+        ),
+        (
+            "GET",
+            "/health/readiness",
+            "Kubernetes readiness probe",
+            "",
+            "tests/integration/test_gateway_system.py::test_probes_answer_without_a_token",
+        ),
     ),
     *rows(
         "RCA",
@@ -119,9 +137,21 @@ ROWS: tuple[Requirement, ...] = (
             "overall_status, timestamp, response_time_ms, checks{part: {status, message}}",
             "tests/contract/test_shapes.py::test_health_has_the_fields_of_the_page",
         ),
-        ("statuses", "/health and /health/readiness answer 200 or 503"),
-        ("alive", '/health/liveness answers {"status": "alive"}'),
-        ("ready", '/health/readiness answers {"status": "ready"}'),
+        (
+            "statuses",
+            "/health and /health/readiness answer 200 or 503",
+            "tests/integration/test_gateway_system.py::test_without_redis_nobody_passes_and_everything_comes_back",
+        ),
+        (
+            "alive",
+            '/health/liveness answers {"status": "alive"}',
+            "tests/integration/test_gateway_system.py::test_probes_answer_without_a_token",
+        ),
+        (
+            "ready",
+            '/health/readiness answers {"status": "ready"}',
+            "tests/integration/test_gateway_system.py::test_probes_answer_without_a_token",
+        ),
     ),
     *endpoints(
         "RCA",

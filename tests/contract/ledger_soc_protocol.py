@@ -18,8 +18,16 @@ ROWS: tuple[Requirement, ...] = (
             "tests/integration/test_rpc_errors.py::test_the_pages_request_gets_the_pages_answer",
         ),
         ("ports", "Each agent listens on a dedicated port"),
-        ("dispatch", "The orchestrator dispatches tasks to specialists via ACP HandoffTool"),
-        ("metadata", "HandoffTool wraps JSON-RPC 2.0 requests with routing metadata"),
+        (
+            "dispatch",
+            "The orchestrator dispatches tasks to specialists via ACP HandoffTool",
+            "tests/integration/test_orchestrator.py::test_a_handoff_carries_its_metadata",
+        ),
+        (
+            "metadata",
+            "HandoffTool wraps JSON-RPC 2.0 requests with routing metadata",
+            "tests/integration/test_orchestrator.py::test_a_handoff_carries_its_metadata",
+        ),
         (
             "request",
             "Request: jsonrpc, method analyze_threat, params with alert_id and iocs [{type, value}], id",

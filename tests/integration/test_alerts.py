@@ -222,7 +222,7 @@ async def _event_with(bus: Bus, text: str) -> CloudEvent:
             if text.encode() in delivered.payload:
                 return _decoded(delivered)
     finally:
-        await reader.aclose()  # type: ignore[attr-defined]
+        await reader.aclose()
     raise AssertionError("the reader ended")
 
 
