@@ -25,6 +25,9 @@ A = TypeVar("A")
 Publish = Callable[[Thought], Awaitable[None]]
 Kind = Literal["started", "tool", "finding", "finished", "failed"]
 _TEXT = 500
+#: How long a store that is away is waited for: a service restarts in less.
+_AWAY_SECONDS = 25.0
+_RETRY_SECONDS = 0.5
 
 
 class Work:
@@ -43,6 +46,7 @@ class Work:
             self._deadline = min(self._deadline, handoff.deadline)
         self._sources = sources
         self._publish = publish
+        self._patience = _AWAY_SECONDS
         self._known: dict[bytes, Citation] = {}
         self.citations: list[Citation] = []
         self.findings: list[Finding] = []
@@ -64,7 +68,7 @@ class Work:
         self._calls_left -= 1
         try:
             async with asyncio.timeout((self._deadline - utc_now()).total_seconds()):
-                result = await tool.run(arguments, self._sources)
+                result = await self._run(tool, arguments)
         except TimeoutError:
             self._skip(tool, "out of time")
             return None
@@ -77,6 +81,21 @@ class Work:
             self.citations.append(citation)
         await self.tell("tool", f"{tool.name} {_short(arguments)}", citation.id)
         return citation
+
+    async def _run(self, tool: Tool[A], arguments: A) -> Any:
+        """The tool's result. A store that restarts is waited for, once: in some seconds it can answer again."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._patience
+        while True:
+            try:
+                return await tool.run(arguments, self._sources)
+            except AuroraError as error:
+                if not error.code.retryable:
+                    raise
+                if loop.time() >= give_up:
+                    self._patience = 0.0
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
 
     def _refusal(self, tool: Tool[Any]) -> str | None:
         if tool.permission is not None and tool.permission not in self._capabilities:
