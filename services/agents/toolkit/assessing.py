@@ -1,4 +1,4 @@
-"""From signs to an Assessment: findings are the strongest signs, verdict and severity follow from their sum."""
+"""From signs to an Assessment: one finding for each kind of sign, the strongest first; verdict and severity follow."""
 
 from __future__ import annotations
 
@@ -8,25 +8,31 @@ from services.agents.toolkit.signs import Sign, score, severity_of, techniques_o
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import Assessment
 from shared.contracts.common import Observable, Severity
+from shared.contracts.investigations import Citation
 
 _MAX_FINDINGS = 12
 _MAX_IOCS = 200
+_MAX_CITED = 3
+_SUMMARY = 3
+#: How sure a whole look at an alert is of an ordinary cause when nothing at all speaks against it.
+CLEAN = 0.7
 
 
-async def assess(signs: Sequence[Sign], iocs: Sequence[Observable], level: Severity, work: Work) -> Assessment:
-    """`level` is the alert's severity. Without any sign the verdict is benign by as much as was looked at."""
+async def assess(
+    signs: Sequence[Sign], iocs: Sequence[Observable], level: Severity, work: Work, *, clean: float = CLEAN
+) -> Assessment:
+    """`level` is the alert's severity, `clean` as `verdict_of` says."""
     total = score(signs)
-    verdict, confidence = verdict_of(total)
-    strongest = sorted(signs, key=lambda sign: -sign.weight)
-    for sign in strongest[:_MAX_FINDINGS]:
-        await work.find(sign.claim, sign.weight, sign.citation)
+    verdict, confidence = verdict_of(total, clean)
+    await _find(signs, work)
+    claims = [finding.claim for finding in work.findings[:_SUMMARY]]
     return Assessment(
         severity=severity_of(verdict, total, level),
         confidence=confidence,
-        mitre_techniques=techniques_of(signs),
+        mitre_techniques=techniques_of([sign for sign in signs if sign.weight > 0]),
         iocs=list(iocs)[:_MAX_IOCS],
         verdict=verdict,
-        summary=strongest[0].claim if strongest else "nothing that speaks of an attack was found",
+        summary="; ".join(claims) or "nothing that speaks of an attack was found",
         findings=work.findings,
         citations=work.citations,
         ruled_out=work.ruled_out,
@@ -34,9 +40,24 @@ async def assess(signs: Sequence[Sign], iocs: Sequence[Observable], level: Sever
     )
 
 
-def undetermined(iocs: Sequence[Observable], level: Severity, reason: str, work: Work) -> Assessment:
-    """There was nothing this specialist could judge; `reason` says why."""
+async def _find(signs: Sequence[Sign], work: Work) -> None:
+    """The strongest sign of each kind as a finding, with the citations of its likes."""
+    kinds: dict[str, list[Sign]] = {}
+    for sign in sorted(signs, key=lambda sign: -sign.weight):
+        kinds.setdefault(sign.kind, []).append(sign)
+    for alike in list(kinds.values())[:_MAX_FINDINGS]:
+        more = len({sign.claim for sign in alike}) - 1
+        claim = alike[0].claim + (f" (and {more} more like it)" if more else "")
+        cited: dict[str, Citation] = {sign.citation.id: sign.citation for sign in alike}
+        await work.find(claim, alike[0].weight, *list(cited.values())[:_MAX_CITED])
+
+
+async def undetermined(
+    signs: Sequence[Sign], iocs: Sequence[Observable], level: Severity, reason: str, work: Work
+) -> Assessment:
+    """There was nothing this specialist could judge; `reason` says why. Signs, if any, only inform."""
     work.not_checked.append(reason)
+    await _find(signs, work)
     return Assessment(
         severity=level,
         confidence=0.0,

@@ -39,6 +39,7 @@ def _compiled() -> tuple[tuple[Behaviour, Any], ...]:
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
+    options.dot_nl = True  # scripts have lines
     known = msgspec.json.decode(_FILE.read_bytes(), type=_Knowledge).behaviours
     return tuple((behaviour, re2.compile(behaviour.pattern, options)) for behaviour in known)
 
@@ -48,11 +49,3 @@ def behaviours_in(texts: Iterable[str]) -> list[Behaviour]:
     cut = [text[:_MAX_TEXT] for text in texts if text]
     found = [behaviour for behaviour, pattern in _compiled() if any(pattern.search(text) for text in cut)]
     return sorted(found, key=lambda behaviour: (-behaviour.weight, behaviour.id))
-
-
-def combined_weight(weights: Iterable[float]) -> float:
-    """Independent signs add up: 1 - product of (1 - weight), 0..1."""
-    rest = 1.0
-    for weight in weights:
-        rest *= 1.0 - weight
-    return round(1.0 - rest, 4)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from services.agents.toolkit.tools.logs import GET_EVENT, EventArguments
@@ -16,14 +17,25 @@ from shared.contracts.investigations import Citation
 from shared.errors import ALERT_NOT_FOUND, AuroraError
 
 _MAX_EVENTS = 6
+#: Sessions that belong to the system itself or to none.
+_NO_SESSIONS = frozenset({"4294967295", "-1", "unset", "0x0", "0x3e7", "0x3e4", "0x3e5"})
 #: ECS fields that hold a command or a script, in the order of preference.
 _COMMAND_FIELDS = (
     "process.command_line",
     "powershell.file.script_block_text",
     "process.parent.command_line",
     "registry.data.strings",
-    "winlog.event_data.Payload",
+    "powershell.command.invocation_details",
+    "winlog.event_data.ContextInfo",
+    "winlog.event_data.HostApplication",
+    "winlog.event_data.Data",
+    "winlog.event_data.TaskContent",
+    "winlog.event_data.TaskContentNew",
+    "winlog.event_data.Destination",
 )
+
+SessionField = Literal["auditd.session", "winlog.logon.id"]
+_SESSION_FIELDS: tuple[SessionField, ...] = ("auditd.session", "winlog.logon.id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,14 @@ class Seen:
     def moment(self) -> datetime:
         """When it happened."""
         return datetime.fromisoformat(self.event["timestamp"])
+
+    def session(self) -> tuple[SessionField, str] | None:
+        """The login session that the event belongs to; None for the system's own."""
+        for name in _SESSION_FIELDS:
+            value = self.field(name)
+            if value and value.lower() not in _NO_SESSIONS:
+                return name, value
+        return None
 
     def commands(self) -> list[str]:
         """What was run or scripted, as far as the event says."""
@@ -75,15 +95,20 @@ async def gather(params: AnalyzeThreat, work: Work) -> Evidence:
         if not params.iocs:
             raise AuroraError(ALERT_NOT_FOUND, {"alert_id": params.alert_id})
         return evidence
-    for log_id in _log_ids(evidence.alert["evidence"]):
-        seen = await work.use(GET_EVENT, EventArguments(log_id))
+    calls = [EventArguments(log_id=log_id, at=at) for log_id, at in _pointers(evidence.alert["evidence"])]
+    for seen in await asyncio.gather(*(work.use(GET_EVENT, call) for call in calls)):
         if seen is not None:
             evidence.events += [Seen(event, seen) for event in seen.result["events"]]
     return evidence
 
 
-def _log_ids(items: Iterable[Mapping[str, Any]]) -> list[str]:
+def _pointers(items: Iterable[Mapping[str, Any]]) -> list[tuple[str, datetime | None]]:
     """The first and the last events: how it began and where it went."""
-    ids = list(dict.fromkeys(item["log_id"] for item in items))
+    found = {item["log_id"]: _time(item.get("timestamp")) for item in items}
+    pointers = list(found.items())
     half = _MAX_EVENTS // 2
-    return ids if len(ids) <= _MAX_EVENTS else [*ids[:half], *ids[-half:]]
+    return pointers if len(pointers) <= _MAX_EVENTS else [*pointers[:half], *pointers[-half:]]
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

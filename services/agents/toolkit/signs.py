@@ -2,15 +2,15 @@
 
 A sign is an observation that a citation carries, with a weight (0..1) for how strongly it speaks of an attack. Signs
 of different kinds are taken as independent, so they add up as 1 - product(1 - weight); a kind counts once, however
-often it is seen. What administrators also do (below WEAK_BELOW) may add up to a suspicion, never to more.
+often it is seen. What administrators also do (below WEAK_BELOW) may add up to a suspicion, never to more. The scale and
+its limits are measured in docs/adr/0007-evidence-and-verdicts.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from services.agents.toolkit.behaviours import combined_weight
 from shared.contracts.common import Severity, Verdict
 from shared.contracts.investigations import Citation
 
@@ -19,11 +19,12 @@ SUSPICIOUS_FROM = 0.5
 BENIGN_BELOW = 0.3
 WEAK_BELOW = 0.5
 _WEAK_TOTAL = 0.6
+_CERTAIN = 0.97
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One observation of a `kind`. `claim` may quote untrusted text, fenced."""
+    """One observation of a `kind`. `claim` may quote untrusted text, fenced. A weight of 0 only informs."""
 
     kind: str
     claim: str
@@ -32,7 +33,20 @@ class Sign:
     citation: Citation
 
 
-def score(signs: Sequence[Sign]) -> float:
+def scaled(signs: Iterable[Sign], factor: float) -> list[Sign]:
+    """The same signs at a part of their weight: seen farther from the alert, or ordinary here."""
+    return [replace(sign, weight=round(sign.weight * factor, 4)) for sign in signs]
+
+
+def combined_weight(weights: Iterable[float]) -> float:
+    """Independent signs add up: 1 - product of (1 - weight), 0..1."""
+    rest = 1.0
+    for weight in weights:
+        rest *= 1.0 - weight
+    return round(1.0 - rest, 4)
+
+
+def score(signs: Iterable[Sign]) -> float:
     """What the signs add up to, 0..1."""
     strongest: dict[str, float] = {}
     for sign in signs:
@@ -41,14 +55,15 @@ def score(signs: Sequence[Sign]) -> float:
     return combined_weight([weak, *(weight for weight in strongest.values() if weight >= WEAK_BELOW)])
 
 
-def verdict_of(total: float) -> tuple[Verdict, float]:
-    """The verdict of a score, and the confidence in it."""
+def verdict_of(total: float, clean: float) -> tuple[Verdict, float]:
+    """The verdict of a score, and the confidence in it. `clean` is how sure an observer is of an ordinary cause when it
+    saw nothing at all that speaks of an attack; 0 means that its seeing nothing proves nothing."""
     if total >= MALICIOUS_FROM:
-        return "malicious", round(min(total, 0.97), 4)
+        return "malicious", round(min(total, _CERTAIN), 4)
     if total >= SUSPICIOUS_FROM:
         return "suspicious", round(total, 4)
-    if total < BENIGN_BELOW:
-        return "benign", round(0.7 - total, 4)
+    if total < BENIGN_BELOW and total < clean:
+        return "benign", round(clean - total, 4)
     return "undetermined", round(total, 4)
 
 

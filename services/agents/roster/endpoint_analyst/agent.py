@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from services.agents.roster.endpoint_analyst.lineage import odd_pairs
+from services.agents.roster.endpoint_analyst import judgement
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.commandsigns import command_signs
-from services.agents.toolkit.evidence import Evidence, Seen, gather
+from services.agents.toolkit.eventsigns import event_signs
+from services.agents.toolkit.evidence import Seen, gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.indicators import extract
-from services.agents.toolkit.process_tree import base_name
-from services.agents.toolkit.signs import Sign
+from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
 from services.agents.toolkit.tools.commands import DECODE_COMMAND
-from services.agents.toolkit.tools.logs import GET_EVENT
+from services.agents.toolkit.tools.logs import ACTIVITY, GET_EVENT, ActivityArguments
 from services.agents.toolkit.tools.processes import PROCESS_TREE, TreeArguments
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
@@ -25,61 +26,90 @@ from shared.contracts.investigations import Citation
 
 _MAX_TREES = 3
 _MAX_PROCESSES = 60
-#: What an ancestor did brought the process about; what strangers do in the same tree says less.
-_RELATION_WEIGHT = {"self": 1.0, "ancestor": 0.9, "descendant": 0.9}
+_MAX_SESSIONS = 2
+_BEFORE, _AFTER = timedelta(minutes=10), timedelta(minutes=30)
 
 
 class EndpointAnalyst:
     """What really ran."""
 
     id = "endpoint_analyst"
-    description = "Process trees, decoded command lines, what a process's ancestors and descendants did"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, PROCESS_TREE, DECODE_COMMAND)
+    description = "Process trees, decoded command lines, what the process and its session did before and after"
+    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, PROCESS_TREE, ACTIVITY, DECODE_COMMAND)
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
         evidence = await gather(params, work)
         if evidence.alert is None:
-            return undetermined(evidence.iocs, "low", "indicators alone name no process", work)
+            return await undetermined([], evidence.iocs, "low", "indicators alone name no process", work)
         signs: list[Sign] = []
         texts: list[str] = []
         for seen in evidence.events:
+            signs += event_signs(seen.event, seen.citation)
             for command in seen.commands():
                 found, hidden = await command_signs(command, seen.citation, work)
                 signs += found
                 texts += [command, *hidden]
-        trees = await self._trees(evidence, work)
+        trees = await self._trees(evidence.events, work)
         for tree in trees:
             found, commands = await self._tree_signs(tree, work)
             signs += found
             texts += commands
-        if not trees and not texts:
-            level = evidence.alert["severity"]
-            return undetermined(evidence.iocs, level, "no process is known for this alert's events", work)
+        signs += await self._deeds(evidence.events, work)
+        level = evidence.alert["severity"]
+        if not (trees or texts or signs):
+            reason = "no process is known for this alert's events"
+            return await undetermined(signs, evidence.iocs, level, reason, work)
         iocs = list(dict.fromkeys([*evidence.iocs, *extract(texts)]))
-        return await assess(signs, iocs, evidence.alert["severity"], work)
+        return await assess(signs, iocs, level, work, clean=judgement.clean(level))
 
-    async def _trees(self, evidence: Evidence, work: Work) -> list[Citation]:
-        trees: dict[str, Citation] = {}
-        for arguments in _targets(evidence.events):
-            citation = await work.use(PROCESS_TREE, arguments)
-            if citation is not None and citation.result["processes"]:
-                trees[citation.id] = citation
+    async def _trees(self, events: Sequence[Seen], work: Work) -> list[Citation]:
+        found = await asyncio.gather(*(work.use(PROCESS_TREE, arguments) for arguments in _targets(events)))
+        trees = {tree.id: tree for tree in found if tree is not None and tree.result["processes"]}
         return list(trees.values())
 
     async def _tree_signs(self, tree: Citation, work: Work) -> tuple[list[Sign], list[str]]:
         processes = tree.result["processes"][:_MAX_PROCESSES]
-        signs = _pair_signs(processes, tree)
+        signs = judgement.pair_signs(processes, tree) + judgement.discovery_signs(_lines(processes), tree)
         texts: list[str] = []
-        for process in _distinct(processes):
+        for process in judgement.distinct(processes):
             found, hidden = await command_signs(process["command_line"], tree, work)
-            factor = _RELATION_WEIGHT[process.get("relation", "self")]
-            signs += [replace(sign, weight=sign.weight * factor) for sign in found]
+            signs += scaled(found, judgement.RELATION_WEIGHT[process.get("relation", "self")])
             texts += [process["command_line"], *hidden]
         if not signs:
             names = ", ".join(quote(process.get("name", ""), 40) for process in processes[:6])
             work.ruled_out.append(f"attack behaviour in {len(processes)} process(es) of the tree: {names}")
         return signs, texts
+
+    async def _deeds(self, events: Sequence[Seen], work: Work) -> list[Sign]:
+        """What the alert's processes and sessions did besides."""
+        calls = [*_process_windows(events), *_session_windows(events)]
+        signs: list[Sign] = []
+        for arguments, deeds in zip(
+            calls, await asyncio.gather(*(work.use(ACTIVITY, call) for call in calls)), strict=True
+        ):
+            if deeds is None:
+                continue
+            found = [sign for event in deeds.result["events"] for sign in event_signs(event, deeds)]
+            for command in dict.fromkeys(_lines_of(deeds.result["events"])):
+                found += (await command_signs(command, deeds, work))[0]
+            found += judgement.discovery_signs(_lines_of(deeds.result["events"]), deeds)
+            if not found:
+                what = f"{arguments.field} {quote(arguments.value, 60)}"
+                work.ruled_out.append(f"attack behaviour in {deeds.result['seen']} event(s) of {what}")
+            signs += scaled(found, judgement.DEED_WEIGHT[arguments.field])
+        return signs
+
+
+def _lines(processes: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [process.get("command_line", "") for process in processes]
+
+
+def _lines_of(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was run or scripted, of brief events."""
+    names = ("process.command_line", "powershell.file.script_block_text")
+    lines = [event["ecs"].get(name) for event in events for name in names]
+    return [line for line in lines if isinstance(line, str)]
 
 
 def _targets(events: Sequence[Seen]) -> list[TreeArguments]:
@@ -95,30 +125,38 @@ def _targets(events: Sequence[Seen]) -> list[TreeArguments]:
     return list(found.values())[:_MAX_TREES]
 
 
+def _process_windows(events: Sequence[Seen]) -> list[ActivityArguments]:
+    """The events of each process: by entity id around the alert; by pid, which is soon reused, just after it."""
+    found: dict[tuple[str, str], ActivityArguments] = {}
+    for seen in events:
+        host, entity, pid = seen.field("host.name"), seen.field("process.entity_id"), seen.field("process.pid")
+        if host and entity:
+            window = (seen.moment - _BEFORE, seen.moment + _AFTER)
+            arguments = _window(host, "process.entity_id", entity, *window)
+        elif host and pid:
+            arguments = _window(host, "process.pid", pid, seen.moment - timedelta(minutes=1), seen.moment + _BEFORE)
+        else:
+            continue
+        found.setdefault((host, entity or pid), arguments)
+    return list(found.values())[:_MAX_TREES]
+
+
+def _session_windows(events: Sequence[Seen]) -> list[ActivityArguments]:
+    found: dict[tuple[str, str], ActivityArguments] = {}
+    for seen in events:
+        host, session = seen.field("host.name"), seen.session()
+        if host and session is not None:
+            arguments = _window(host, *session, seen.moment - _BEFORE, seen.moment + _AFTER)
+            found.setdefault((host, session[1]), arguments)
+    return list(found.values())[:_MAX_SESSIONS]
+
+
+def _window(host: str, field: Any, value: str, since: Any, until: Any) -> ActivityArguments:
+    return ActivityArguments(host=host, field=field, value=value, since=since, until=until)
+
+
 def _pid(text: str) -> int | None:
     try:
         return int(text, 16) if text.lower().startswith("0x") else int(text)
     except ValueError:
         return None
-
-
-def _distinct(processes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """One process for each command line: the closest relation of it."""
-    order = {"self": 0, "ancestor": 1, "descendant": 2}
-    closest: dict[str, Mapping[str, Any]] = {}
-    for process in sorted(processes, key=lambda item: order[item.get("relation", "self")]):
-        command = process.get("command_line", "")
-        if command:
-            closest.setdefault(command, process)
-    return list(closest.values())
-
-
-def _pair_signs(processes: Sequence[Mapping[str, Any]], tree: Citation) -> list[Sign]:
-    signs = []
-    for process in processes:
-        parent = base_name(process.get("parent_executable", ""))
-        child = base_name(process.get("executable", "") or process.get("name", ""))
-        for pair in odd_pairs(parent, child):
-            claim = f"{pair.text}: {quote(parent, 60)} started {quote(process.get('command_line', child))}"
-            signs.append(Sign(pair.id, claim, pair.weight, pair.techniques, tree))
-    return signs

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.agents.roster.threat_intel.judgement import login_signs, probing_signs, request_signs, unknown_note
+from services.agents.roster.threat_intel.judgement import (
+    login_signs,
+    probing_signs,
+    request_signs,
+    sighting_sign,
+    unknown_note,
+)
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.indicators import classify_address, is_benign_domain, refang
 from services.agents.toolkit.queries import phrase
-from services.agents.toolkit.signs import Sign
+from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
 from services.agents.toolkit.tools.logs import GET_EVENT
@@ -22,12 +29,17 @@ from shared.clock import utc_now
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.common import Observable, Severity
 from shared.contracts.investigations import Citation
+from shared.contracts.logs import log_term
 
 _BEFORE = timedelta(hours=24)
 _AFTER = timedelta(hours=1)
 _MAX_SOURCES = 4
 _MAX_ACCOUNTS = 2
-_MAX_INDICATORS = 12
+_MAX_SIGHTINGS = 6
+#: Which indicators tell most; hashes of ordinary programs are everywhere.
+_ASKED_FIRST = {"url": 0, "domain": 1, "ip": 2, "email": 3, "hash": 4}
+#: What is left of a source's signs when only the account leads to it: others may be using the account.
+_BY_ACCOUNT = 0.6
 
 
 class ThreatIntel:
@@ -44,35 +56,40 @@ class ThreatIntel:
             work.not_checked.append(f"the alert {quote(params.alert_id, 60)} was not found")
         iocs = [Observable(item.type, refang(item.value)) for item in evidence.iocs]
         around = _moment(evidence)
+        sources = _sources(evidence, iocs)
         signs = _request_signs(evidence)
-        sources = _sources(evidence, iocs) or await self._login_sources(evidence, around, work)
-        for source in sources:
-            signs += await self._source_signs(source, around, work)
-        signs_seen = await self._sightings(iocs, around, work)
+        signs += await self._sources_signs(sources, around, work)
+        if not sources:
+            entered = await self._login_sources(evidence, around, work)
+            signs += scaled(await self._sources_signs(entered, around, work), _BY_ACCOUNT)
+        seen = await self._sightings(iocs, around, work)
         level: Severity = "low" if evidence.alert is None else evidence.alert["severity"]
         if signs:
-            return await assess([*signs, *signs_seen], iocs, level, work)
-        if not iocs and not sources:
-            return undetermined(iocs, level, "the alert holds no indicator", work)
-        for sign in signs_seen:
-            await work.find(sign.claim, 0.5, sign.citation)
-        return undetermined(iocs, level, "nothing is known that speaks for or against the indicators", work)
+            return await assess([*signs, *seen], iocs, level, work, clean=0.0)
+        reason = "nothing is known that speaks for or against the indicators" if iocs else "there is no indicator"
+        return await undetermined(seen, iocs, level, reason, work)
 
     async def _login_sources(self, evidence: Evidence, around: datetime, work: Work) -> list[str]:
         """Where the accounts of events that name no address were entered from: whoever did that may be acting."""
         found: list[str] = []
         for host, user in _accounts(evidence):
-            logins = f"host.name:{phrase(host)} user.name:{phrase(user)} event.category:*authentication*"
+            logins = f"{log_term('host.name', host)} {log_term('user.name', user)} event.category:authentication"
             seen = await self._seen(f"{logins} event.outcome:success", around, work)
             found += [] if seen is None else seen.result["values"].get("source.ip", {})
         return list(dict.fromkeys(found))[:_MAX_SOURCES]
 
+    async def _sources_signs(self, sources: Sequence[str], around: datetime, work: Work) -> list[Sign]:
+        found = await asyncio.gather(*(self._source_signs(source, around, work) for source in sources))
+        return [sign for signs in found for sign in signs]
+
     async def _source_signs(self, source: str, around: datetime, work: Work) -> list[Sign]:
         """How an address behaved here: its logins and its web requests."""
-        base = f"source.ip:{phrase(source)}"
-        failures = await self._seen(f"{base} event.category:*authentication* event.outcome:failure", around, work)
-        successes = await self._seen(f"{base} event.category:*authentication* event.outcome:success", around, work)
-        requests = await self._seen(f"{base} event.category:*web*", around, work)
+        base = log_term("source.ip", source)
+        failures, successes, requests = await asyncio.gather(
+            self._seen(f"{base} event.category:authentication event.outcome:failure", around, work),
+            self._seen(f"{base} event.category:authentication event.outcome:success", around, work),
+            self._seen(f"{base} event.category:web", around, work),
+        )
         signs: list[Sign] = []
         if failures is not None and successes is not None:
             signs += login_signs(source, failures, successes)
@@ -84,22 +101,23 @@ class ThreatIntel:
 
     async def _sightings(self, iocs: Sequence[Observable], around: datetime, work: Work) -> list[Sign]:
         """Where else the indicators were seen; what they are by their form."""
-        unknown: list[str] = []
-        signs: list[Sign] = []
-        for ioc in iocs[:_MAX_INDICATORS]:
+        asked: list[Observable] = []
+        for ioc in sorted(iocs, key=lambda ioc: _ASKED_FIRST.get(ioc.type, len(_ASKED_FIRST))):
             note = _form(ioc)
             if note is not None:
                 work.ruled_out.append(note)
-                continue
-            unknown.append(ioc.value)
-            seen = await self._seen(phrase(ioc.value[:300]), around, work)
-            if seen is not None and seen.result["count"]:
-                hosts = ", ".join(quote(name, 40) for name in seen.result["values"].get("host.name", {}))
-                claim = f"{quote(ioc.value, 80)} was seen {seen.result['count']} time(s), on {hosts or 'no named host'}"
-                signs.append(Sign(f"sighting {ioc.value}", claim, 0.0, (), seen))
-        if unknown:
-            work.not_checked.append(unknown_note(unknown))
-        return signs
+            else:
+                asked.append(ioc)
+        if not asked:
+            return []
+        work.not_checked.append(unknown_note([ioc.value for ioc in asked]))
+        searched = asked[:_MAX_SIGHTINGS]
+        found = await asyncio.gather(*(self._seen(_search(ioc), around, work) for ioc in searched))
+        return [
+            sighting_sign(ioc.value, seen)
+            for ioc, seen in zip(searched, found, strict=True)
+            if seen is not None and seen.result["count"]
+        ]
 
     async def _seen(self, q: str, around: datetime, work: Work) -> Citation | None:
         return await work.use(SIGHTINGS, SightingsArguments(q=q, since=around - _BEFORE, until=around + _AFTER))
@@ -122,6 +140,13 @@ def _accounts(evidence: Evidence) -> list[tuple[str, str]]:
     """Host and user of the events, each pair once."""
     pairs = dict.fromkeys((seen.field("host.name"), seen.field("user.name")) for seen in evidence.events)
     return [(host, user) for host, user in pairs if host and user][:_MAX_ACCOUNTS]
+
+
+def _search(ioc: Observable) -> str:
+    """Where an indicator stands in events, by its type."""
+    if ioc.type == "ip":
+        return log_term("destination.ip", ioc.value)
+    return phrase(ioc.value[:300])
 
 
 def _request_signs(evidence: Evidence) -> list[Sign]:

@@ -15,7 +15,7 @@ import msgspec
 import re2
 
 from services.agents.toolkit.fencing import quote
-from services.agents.toolkit.signs import Sign
+from services.agents.toolkit.signs import WEAK_BELOW, Sign
 from shared.contracts.investigations import Citation
 
 _FILE = Path(__file__).parent / "knowledge" / "web.json"
@@ -24,6 +24,10 @@ _MAX_URL = 8192
 _GUESSES = 8
 _SPRAYED_USERS = 4
 _PROBED_PATHS = 15
+#: So many failures to each success: many people behind one address mistype less.
+_FAILURES_TO_SUCCESS = 3
+#: An attack string that is answered with a page may have worked, or been searched for as text.
+_ANSWERED = 0.3
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -62,6 +66,9 @@ def request_signs(url: str, agent: str, status: str, carrier: Citation) -> list[
         if expression.search(decoded) or expression.search(url[:_MAX_URL]):
             claim = f"a request tried {pattern.text}: {quote(url)} was answered {quote(status, 8)}"
             signs.append(Sign(pattern.id, claim, pattern.weight, pattern.techniques, carrier))
+            if status.startswith("2") and pattern.weight >= WEAK_BELOW:
+                claim = f"the server answered a request that tried {pattern.text} with {quote(status, 8)}"
+                signs.append(Sign("attack-answered", claim, _ANSWERED, pattern.techniques, carrier))
     for pattern, expression in _compiled()["agents"]:
         if expression.search(agent[:_MAX_URL]):
             claim = f"the client calls itself {pattern.text}: {quote(agent, 100)}"
@@ -72,7 +79,7 @@ def request_signs(url: str, agent: str, status: str, carrier: Citation) -> list[
 def login_signs(source: str, failures: Citation, successes: Citation) -> list[Sign]:
     """Guessing, spraying, and guessing that succeeded, from one source's logins."""
     failed, succeeded = failures.result, successes.result
-    if failed["count"] < _GUESSES:
+    if failed["count"] < max(_GUESSES, _FAILURES_TO_SUCCESS * succeeded["count"]):
         return []
     users = failed["distinct"].get("user.name", 0)
     many = f"{failed['count']}{' or more' if failed['at_least'] else ''}"
@@ -96,6 +103,13 @@ def probing_signs(source: str, requests: Citation) -> list[Sign]:
         return []
     claim = f"{quote(source, 60)} asked for {paths} paths, and {missing} of {seen['count']} requests were refused"
     return [Sign("probing", claim, 0.6, ("T1595.003",), requests)]
+
+
+def sighting_sign(value: str, seen: Citation) -> Sign:
+    """Where an indicator was seen; that alone speaks neither for nor against it."""
+    hosts = ", ".join(quote(name, 40) for name in seen.result["values"].get("host.name", {}))
+    claim = f"{quote(value, 80)} was seen {seen.result['count']} time(s), on {hosts or 'no named host'}"
+    return Sign(f"sighting {value}", claim, 0.0, (), seen)
 
 
 def _after(moment: str | None, start: str | None) -> bool:

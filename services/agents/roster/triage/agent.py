@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.roster.triage import judgement
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.commandsigns import command_signs
+from services.agents.toolkit.eventsigns import event_signs
 from services.agents.toolkit.evidence import Evidence, Seen, gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.indicators import extract
-from services.agents.toolkit.queries import phrase
+from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
-from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
+from services.agents.toolkit.tools.alerts import (
+    GET_ALERT_TOOL,
+    NEARBY_ALERTS,
+    RULE_HISTORY,
+    HistoryArguments,
+    NearbyArguments,
+)
 from services.agents.toolkit.tools.commands import DECODE_COMMAND
+from services.agents.toolkit.tools.logins import SESSION_ORIGIN, SessionArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.sightings import SIGHTINGS, SightingsArguments
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.common import Observable
+from shared.contracts.logs import log_term
 
 _HISTORY = timedelta(days=7)
 #: What happened just before belongs to the same action, not to the history.
 _RECENT = timedelta(minutes=30)
+_AROUND = timedelta(minutes=15)
 _MAX_COMMANDS = 8
+_MAX_SESSIONS = 2
 
 
 class Triage:
@@ -33,28 +44,34 @@ class Triage:
 
     id = "triage"
     description = "First look: what the alert and its events say, how ordinary it is here, which indicators it holds"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, DECODE_COMMAND, SIGHTINGS)
+    tools: Sequence[Tool[Any]] = (
+        GET_ALERT_TOOL, GET_EVENT, NEARBY_ALERTS, RULE_HISTORY, SESSION_ORIGIN, DECODE_COMMAND, SIGHTINGS,
+    )  # fmt: skip
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
         evidence = await gather(params, work)
         texts: list[str] = []
-        signs = judgement.rule_signs(evidence)
+        signs = [sign for seen in evidence.events for sign in event_signs(seen.event, seen.citation)]
         for seen, command in _commands(evidence.events):
             found, hidden = await command_signs(command, seen.citation, work)
             texts += [command, *hidden]
-            signs += judgement.weakened(found) if found and await self._is_ordinary(seen, command, work) else found
+            signs += scaled(found, judgement.ORDINARY) if await self._is_ordinary(found, seen, command, work) else found
         texts += [text for seen in evidence.events for text in (seen.event["message"], seen.field("url.original"))]
-        iocs = list(dict.fromkeys([*evidence.iocs, *_observables(evidence), *extract(texts)]))
+        origins = await self._origins(evidence.events, work)
+        iocs = list(dict.fromkeys([*evidence.iocs, *origins, *_observables(evidence), *extract(texts)]))
         if evidence.alert is None:
-            return undetermined(iocs, "low", "no alert was read: only the indicators are passed on", work)
+            return await undetermined(signs, iocs, "low", "no alert was read: only indicators are passed on", work)
         if not evidence.events:
             work.not_checked.append("the alert points at no stored event")
+        signs += await self._surroundings(evidence, work)
         return await assess(signs, iocs, evidence.alert["severity"], work)
 
-    async def _is_ordinary(self, seen: Seen, command: str, work: Work) -> bool:
+    async def _is_ordinary(self, found: Sequence[Sign], seen: Seen, command: str, work: Work) -> bool:
         """Whether this very command has long been run here. Only asked where something speaks against it."""
-        q = f"process.command_line:{phrase(command[:500])}"
+        if not found:
+            return False
+        q = log_term("process.command_line", command[:500])
         since, until = seen.moment - _HISTORY, seen.moment - _RECENT
         before = await work.use(SIGHTINGS, SightingsArguments(q=q, since=since, until=until))
         if before is None:
@@ -62,6 +79,35 @@ class Triage:
         if before.result["count"] == 0:
             work.ruled_out.append(f"ordinary use: {quote(command, 80)} was not seen here in the 7 days before")
         return judgement.is_ordinary(before.result, seen.moment)
+
+    async def _origins(self, events: Sequence[Seen], work: Work) -> list[Observable]:
+        """The addresses from which the sessions were opened that the events belong to."""
+        sessions = {(seen.field("host.name"), session): seen for seen in events if (session := seen.session())}
+        found: dict[Observable, None] = {}
+        for (host, (field, value)), seen in list(sessions.items())[:_MAX_SESSIONS]:
+            arguments = SessionArguments(host=host, field=field, value=value, at=seen.moment)
+            origin = await work.use(SESSION_ORIGIN, arguments)
+            for login in [] if origin is None else origin.result["logins"]:
+                found.setdefault(Observable("ip", login["source_ip"]))
+        return list(found)
+
+    async def _surroundings(self, evidence: Evidence, work: Work) -> list[Sign]:
+        """The alert's own word, weighed by its rule's past here and by the alerts around it."""
+        if evidence.alert is None or evidence.alert_citation is None:
+            return []
+        alert = evidence.alert
+        history = nearby = None
+        if alert["rule_id"]:
+            history = await work.use(RULE_HISTORY, HistoryArguments(rule_id=alert["rule_id"], except_id=alert["id"]))
+        if host := evidence.entity("host"):
+            since = datetime.fromisoformat(alert["first_seen"]) - _AROUND
+            until = datetime.fromisoformat(alert["last_seen"]) + _AROUND
+            arguments = NearbyArguments(host=host, since=since, until=until, except_id=alert["id"])
+            nearby = await work.use(NEARBY_ALERTS, arguments)
+        return [
+            *judgement.rule_signs(alert, evidence.alert_citation, history),
+            *([] if nearby is None else judgement.company_signs(alert, nearby)),
+        ]
 
 
 def _commands(events: Sequence[Seen]) -> list[tuple[Seen, str]]:

@@ -1,35 +1,42 @@
-"""Tools that read logs: one event by its id, and a bounded search. Results are compact, raw text is cut."""
+"""Tools that read logs: one event by its id, and what a process or a session did. Results are compact, texts cut."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 
+from services.agents.toolkit.eventsigns import relevant
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from shared.contracts.constants import SIEM_READ
-from shared.contracts.logs import LogEvent, LogQuery
+from shared.contracts.logs import LogEvent, LogQuery, log_term
 from shared.contracts.wire import format_time
 
 _MESSAGE = 600
+_PAGE = 200
+_MAX_KEPT = 40
+#: What a deeper look at one event may need, in characters of one field.
+_FIELD = 8192
+_BRIEF_FIELD = 400
 
 
-class EventArguments(msgspec.Struct, frozen=True):
-    """The id of a stored event."""
+class EventArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The id of a stored event; its time, where known, makes it quick to find."""
 
     log_id: str
+    at: datetime | None = None
 
 
-class SearchArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """A search in the siem's language; `since` included, `until` not. Newest first."""
+class ActivityArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose events: those of a host whose `field` has the value; `since` included, `until` not."""
 
-    q: str
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    host: str
+    field: Literal["process.entity_id", "process.pid", "auditd.session", "winlog.logon.id"]
+    value: str
+    since: datetime
+    until: datetime
 
 
 def compact(event: LogEvent) -> dict[str, Any]:
@@ -39,20 +46,58 @@ def compact(event: LogEvent) -> dict[str, Any]:
         "timestamp": format_time(event.timestamp),
         "dataset": event.dataset,
         "message": event.message[:_MESSAGE],
-        "ecs": event.ecs,
+        "ecs": {name: _bounded(value, _FIELD) for name, value in event.ecs.items()},
     }
 
 
+def _bounded(value: Any, length: int) -> Any:
+    if isinstance(value, str):
+        return value[:length]
+    if isinstance(value, list):
+        return [_bounded(item, length) for item in value[:50]]
+    return value
+
+
 async def _get_event(arguments: EventArguments, sources: Sources) -> Any:
-    events = await sources.logs(LogQuery(q=f"id:{arguments.log_id}", limit=1))
-    return {"events": [compact(event) for event in events]}
+    since = until = None
+    if arguments.at is not None:
+        since, until = arguments.at - timedelta(seconds=1), arguments.at + timedelta(seconds=1)
+    query = LogQuery(q=f"id:{arguments.log_id}", since=since, until=until, limit=1)
+    return {"events": [compact(event) for event in await sources.logs(query)]}
 
 
-async def _search(arguments: SearchArguments, sources: Sources) -> Any:
-    query = LogQuery(q=arguments.q, since=arguments.since, until=arguments.until, limit=arguments.limit)
-    events = await sources.logs(query)
-    return {"events": [compact(event) for event in events], "complete": len(events) < arguments.limit}
+async def _activity(arguments: ActivityArguments, sources: Sources) -> Any:
+    q = f"{log_term('host.name', arguments.host)} {log_term(arguments.field, arguments.value)}"
+    query = LogQuery(q=q, since=arguments.since, until=arguments.until, limit=_PAGE)
+    found = await sources.pages(query, 2)
+    kept: dict[bytes, dict[str, Any]] = {}
+    for event in reversed(found.events):
+        brief = _brief(event)
+        if brief is not None:
+            kept.setdefault(msgspec.json.encode([brief["dataset"], brief["ecs"]]), brief)
+    events = list(kept.values())
+    return {
+        "seen": len(found.events),
+        "events": events[:_MAX_KEPT],
+        "complete": found.complete and len(events) <= _MAX_KEPT,
+    }
+
+
+def _brief(event: LogEvent) -> dict[str, Any] | None:
+    """The event with the fields that say what was done; None for one that says nothing of interest."""
+    fields = relevant(compact(event))
+    if fields is None:
+        return None
+    return {
+        "log_id": event.id,
+        "timestamp": format_time(event.timestamp),
+        "dataset": event.dataset,
+        "message": event.message[:200],
+        "ecs": {name: _bounded(value, _BRIEF_FIELD) for name, value in fields.items()},
+    }
 
 
 GET_EVENT = Tool("get_event", "Read one stored event", EventArguments, SIEM_READ, _get_event)
-SEARCH = Tool("search_logs", "Search stored events", SearchArguments, SIEM_READ, _search)
+ACTIVITY = Tool(
+    "activity", "What a process or a session did, as far as it is telling", ActivityArguments, SIEM_READ, _activity
+)

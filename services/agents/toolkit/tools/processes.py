@@ -1,7 +1,12 @@
-"""The tool that builds the process tree around one process: its ancestors and what it started, from the logs."""
+"""The tool that builds the process tree around one process: its ancestors and what it started, from the logs.
+
+The starts on the host around the time are read at once, which is nearly always the whole tree; only what lies before
+that, or a host too busy for it, is asked for process by process.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,19 +14,23 @@ from typing import Any
 import msgspec
 
 from services.agents.toolkit.process_tree import Process, Relation, starts_in
-from services.agents.toolkit.queries import phrase
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.logs import compact
 from shared.contracts.constants import SIEM_READ
-from shared.contracts.logs import LogQuery
+from shared.contracts.logs import LogQuery, log_term
 
 _BEFORE = timedelta(hours=12)
-_AFTER = timedelta(minutes=30)
+#: The part that is read at once.
+_NEAR_BEFORE = timedelta(minutes=5)
+_AFTER = timedelta(minutes=15)
 _MAX_ANCESTORS = 8
-_MAX_DESCENDANTS = 60
-_MAX_QUERIES = 24
-_PAGE = 50
+_MAX_DESCENDANTS = 40
+_MAX_QUERIES = 20
+_PAGE = 200
+_AT_ONCE = 4
+#: Two clocks of one host (the sensor's and the kernel's) differ by less.
+_SKEW = timedelta(seconds=2)
 
 
 class TreeArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,22 +43,36 @@ class TreeArguments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Walk:
-    """One bounded walk through the logs of a host."""
+    """One bounded walk through the starts of a host."""
 
     def __init__(self, arguments: TreeArguments, sources: Sources) -> None:
-        self._host = arguments.host
+        self._host = log_term("host.name", arguments.host)
         self._since = arguments.at - _BEFORE
+        self._near = arguments.at - _NEAR_BEFORE
         self._until = arguments.at + _AFTER
         self._sources = sources
         self._queries = 0
+        self._near_starts: list[Process] = []
+        self._all_near = False
 
-    async def find(self, field: str, value: object, *, until: datetime | None = None) -> list[Process]:
-        """Process starts on the host whose field has the value, oldest first."""
+    async def look_around(self) -> None:
+        """Reads the starts near the time."""
+        self._queries += 1
+        q = f"{self._host} event.category:process event.type:start"
+        found = await self._sources.pages(LogQuery(q=q, since=self._near, until=self._until, limit=_PAGE), 2)
+        self._near_starts = starts_in([compact(event) for event in found.events])
+        self._all_near = found.complete
+
+    async def find(self, field: str, value: object, since: datetime | None = None) -> list[Process]:
+        """Starts whose field has the value, oldest first; `since` says that earlier ones don't matter."""
+        near = [process for process in self._near_starts if _matches(process, field, value)]
+        if near or (self._all_near and since is not None and since >= self._near):
+            return near
         if self._queries >= _MAX_QUERIES:
             return []
         self._queries += 1
-        q = f"host.name:{phrase(self._host)} {field}:{phrase(str(value))} event.category:*process*"
-        query = LogQuery(q=q, since=self._since, until=until or self._until, limit=_PAGE)
+        q = f"{self._host} {log_term(field, str(value))} event.category:process event.type:start"
+        query = LogQuery(q=q, since=self._since, until=self._until, limit=_PAGE // 4)
         return starts_in([compact(event) for event in await self._sources.logs(query)])
 
     @property
@@ -58,12 +81,25 @@ class _Walk:
         return self._queries >= _MAX_QUERIES
 
 
+_VALUES = {
+    "process.entity_id": "entity_id",
+    "process.pid": "pid",
+    "process.parent.entity_id": "parent_entity_id",
+    "process.parent.pid": "parent_pid",
+}
+
+
+def _matches(process: Process, field: str, value: object) -> bool:
+    return bool(getattr(process, _VALUES[field]) == value)
+
+
 def _moment(process: Process) -> datetime:
     return datetime.fromisoformat(process.timestamp)
 
 
 async def _process_tree(arguments: TreeArguments, sources: Sources) -> Any:
     walk = _Walk(arguments, sources)
+    await walk.look_around()
     selves = await _selves(arguments, walk)
     if not selves:
         return {"processes": [], "complete": True}
@@ -76,16 +112,13 @@ async def _process_tree(arguments: TreeArguments, sources: Sources) -> Any:
 
 async def _selves(arguments: TreeArguments, walk: _Walk) -> list[Process]:
     """The process itself: of a reused pid the last start before the event, with the execs that followed in it."""
-    until = arguments.at + timedelta(seconds=2)
     if arguments.entity_id:
         return _as(await walk.find("process.entity_id", arguments.entity_id), "self")
     if arguments.pid is None:
         return []
-    starts = await walk.find("process.pid", arguments.pid, until=until)
-    if not starts:
-        return []
-    parent = starts[-1].parent_pid
-    return _as([process for process in starts if process.parent_pid == parent], "self")
+    until = arguments.at + _SKEW
+    starts = [item for item in await walk.find("process.pid", arguments.pid) if _moment(item) <= until]
+    return _as([item for item in starts if item.parent_pid == starts[-1].parent_pid], "self")
 
 
 async def _ancestors(process: Process, walk: _Walk, known: dict[str, Process]) -> None:
@@ -93,10 +126,11 @@ async def _ancestors(process: Process, walk: _Walk, known: dict[str, Process]) -
         if process.parent_entity_id:
             found = await walk.find("process.entity_id", process.parent_entity_id)
         elif process.parent_pid:
-            found = await walk.find("process.pid", process.parent_pid, until=_moment(process) + timedelta(seconds=1))
+            found = await walk.find("process.pid", process.parent_pid)
         else:
             return
-        fresh = [item for item in found if item.log_id not in known]
+        until = _moment(process) + _SKEW
+        fresh = [item for item in found if item.log_id not in known and _moment(item) <= until]
         if not fresh:
             return
         process = _as(fresh, "ancestor")[-1]
@@ -107,22 +141,27 @@ async def _descendants(roots: Sequence[Process], walk: _Walk, known: dict[str, P
     waiting = list(roots)
     seen: set[object] = set()
     while waiting and len(known) < _MAX_DESCENDANTS:
-        parent = waiting.pop(0)
-        key = parent.entity_id or parent.pid
-        if key is None or key in seen:
-            continue
-        seen.add(key)
-        field = "process.parent.entity_id" if parent.entity_id else "process.parent.pid"
-        for child in _as(await walk.find(field, key), "descendant"):
-            if child.log_id not in known and child.timestamp >= parent.timestamp:
-                known[child.log_id] = child
-                waiting.append(child)
+        parents, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+        fresh = [parent for parent in parents if (parent.entity_id or parent.pid) not in {None, *seen}]
+        seen.update(parent.entity_id or parent.pid for parent in fresh)
+        for parent, children in zip(
+            fresh, await asyncio.gather(*(_children(item, walk) for item in fresh)), strict=True
+        ):
+            for child in _as(children, "descendant"):
+                if child.log_id not in known and child.timestamp >= parent.timestamp:
+                    known[child.log_id] = child
+                    waiting.append(child)
+
+
+async def _children(parent: Process, walk: _Walk) -> list[Process]:
+    since = _moment(parent)
+    if parent.entity_id:
+        return await walk.find("process.parent.entity_id", parent.entity_id, since)
+    return await walk.find("process.parent.pid", parent.pid, since)
 
 
 def _as(processes: list[Process], relation: Relation) -> list[Process]:
-    for process in processes:
-        process.relation = relation
-    return processes
+    return [msgspec.structs.replace(process, relation=relation) for process in processes]
 
 
 PROCESS_TREE = Tool(

@@ -1,0 +1,88 @@
+"""How the endpoint analyst weighs a process tree and a session. Pure: the same results give the same signs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import re2
+
+from services.agents.roster.endpoint_analyst.lineage import odd_pairs
+from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.process_tree import base_name
+from services.agents.toolkit.signs import Sign
+from shared.contracts.common import Severity
+from shared.contracts.investigations import Citation
+
+_FILE = Path(__file__).parent / "knowledge" / "discovery.json"
+#: What an ancestor did brought the process about; what its descendants did, it brought about.
+RELATION_WEIGHT = {"self": 1.0, "ancestor": 0.9, "descendant": 0.9}
+#: A login session on Linux is one visit; a logon on Windows may last for days and holds much that is not related.
+DEED_WEIGHT = {"process.entity_id": 1.0, "process.pid": 0.9, "auditd.session": 0.8, "winlog.logon.id": 0.5}
+#: Questions of different kinds about host, accounts and network, and how much so many of them say.
+_DISCOVERY = ((8, 0.7), (6, 0.6), (4, 0.4))
+_ORDINARY_TREE = 0.35
+
+
+def clean(level: Severity) -> float:
+    """How sure an ordinary tree makes of an ordinary cause: of a severe alert it says nothing, for a rule may know what
+    command lines don't show."""
+    return 0.0 if level in ("high", "critical") else _ORDINARY_TREE
+
+
+def distinct(processes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One process for each command line: the closest relation of it."""
+    order = {"self": 0, "ancestor": 1, "descendant": 2}
+    closest: dict[str, Mapping[str, Any]] = {}
+    for process in sorted(processes, key=lambda item: order[item.get("relation", "self")]):
+        command = process.get("command_line", "")
+        if command:
+            closest.setdefault(command, process)
+    return list(closest.values())
+
+
+def pair_signs(processes: Sequence[Mapping[str, Any]], tree: Citation) -> list[Sign]:
+    """Parents and children that seldom belong together."""
+    signs = []
+    for process in processes:
+        parent = base_name(process.get("parent_executable", ""))
+        child = base_name(process.get("executable", "") or process.get("name", ""))
+        for pair in odd_pairs(parent, child):
+            claim = f"{pair.text}: {quote(parent, 60)} started {quote(process.get('command_line', child))}"
+            signs.append(Sign(pair.id, claim, pair.weight, pair.techniques, tree))
+    return signs
+
+
+class Question(msgspec.Struct, frozen=True):
+    """One kind of question about the host that a command can ask."""
+
+    id: str
+    pattern: str
+    techniques: tuple[str, ...]
+
+
+class _Knowledge(msgspec.Struct):
+    description: str
+    questions: list[Question]
+
+
+@lru_cache(maxsize=1)
+def _questions() -> tuple[tuple[Question, Any], ...]:
+    options = re2.Options()
+    options.case_sensitive = False
+    known = msgspec.json.decode(_FILE.read_bytes(), type=_Knowledge).questions
+    return tuple((question, re2.compile(question.pattern, options)) for question in known)
+
+
+def discovery_signs(commands: Sequence[str], carrier: Citation) -> list[Sign]:
+    """Many different questions in one tree or session: somebody who doesn't know the host looks around."""
+    asked = [question for question, pattern in _questions() if any(pattern.search(command) for command in commands)]
+    weight = next((weight for least, weight in _DISCOVERY if len(asked) >= least), None)
+    if weight is None:
+        return []
+    kinds = ", ".join(question.id for question in asked)
+    techniques = tuple(dict.fromkeys(technique for question in asked for technique in question.techniques))
+    return [Sign("discovery-burst", f"asked about the host in {len(asked)} ways: {kinds}", weight, techniques, carrier)]

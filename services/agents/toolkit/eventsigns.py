@@ -1,0 +1,118 @@
+"""What a single event says of intent, whatever its source: conditions on its fields as data. Pure.
+
+The facts are knowledge/events.json. A fact holds when every pattern of `when` is found in its field, none of `unless`
+is, and the two program names of `differs` are different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import re2
+
+from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.signs import Sign
+from shared.contracts.investigations import Citation
+
+_FILE = Path(__file__).parent / "knowledge" / "events.json"
+_MAX_TEXT = 8192
+#: What is kept of an event beside the fields that made it interesting.
+_CONTEXT = (
+    "event.action", "event.code", "event.type", "event.category", "event.outcome", "process.name", "process.executable",
+    "process.command_line", "process.pid", "user.name", "file.path", "registry.path", "registry.data.strings",
+    "destination.ip", "destination.port", "source.ip", "dns.question.name", "service.name",
+    "powershell.file.script_block_text", "winlog.event_data.TargetImage", "winlog.event_data.GrantedAccess",
+)  # fmt: skip
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One fact. `weight` is 0..1; `show` names the fields that the claim quotes."""
+
+    id: str
+    when: dict[str, str]
+    weight: float
+    techniques: tuple[str, ...]
+    text: str
+    show: tuple[str, ...]
+    unless: dict[str, str] = {}
+    differs: tuple[str, str] | None = None
+
+
+class _Knowledge(msgspec.Struct):
+    description: str
+    facts: list[Fact]
+
+
+_Tests = tuple[tuple[str, Any], ...]
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> tuple[tuple[Fact, _Tests, _Tests], ...]:
+    known = msgspec.json.decode(_FILE.read_bytes(), type=_Knowledge).facts
+    return tuple((fact, _patterns(fact.when), _patterns(fact.unless)) for fact in known)
+
+
+def _patterns(conditions: Mapping[str, str]) -> _Tests:
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    return tuple((name, re2.compile(pattern, options)) for name, pattern in conditions.items())
+
+
+def texts_of(event: Mapping[str, Any], name: str) -> list[str]:
+    """The values of a field as texts; `message` is the event's own line."""
+    value = event["message"] if name == "message" else event["ecs"].get(name)
+    values = value if isinstance(value, list) else [value]
+    return [str(item)[:_MAX_TEXT] for item in values if item is not None]
+
+
+def facts_of(event: Mapping[str, Any]) -> list[Fact]:
+    """The facts that hold of one compact event."""
+    return [
+        fact
+        for fact, when, unless in _compiled()
+        if all(_found(event, name, pattern) for name, pattern in when)
+        and not any(_found(event, name, pattern) for name, pattern in unless)
+        and (fact.differs is None or _differ(event, *fact.differs))
+    ]
+
+
+def _found(event: Mapping[str, Any], name: str, pattern: Any) -> bool:
+    return any(pattern.search(text) for text in texts_of(event, name))
+
+
+def _differ(event: Mapping[str, Any], first: str, second: str) -> bool:
+    names = [{_stem(text) for text in texts_of(event, name)} for name in (first, second)]
+    return bool(names[0] and names[1]) and names[0].isdisjoint(names[1])
+
+
+def _stem(name: str) -> str:
+    return name.lower().replace("\\", "/").rpartition("/")[2].removesuffix(".mui").removesuffix(".exe")
+
+
+def event_signs(event: Mapping[str, Any], carrier: Citation) -> list[Sign]:
+    """The facts of one event as signs."""
+    return [
+        Sign(fact.id, f"{fact.text}: {_shown(event, fact.show)}", fact.weight, fact.techniques, carrier)
+        for fact in facts_of(event)
+    ]
+
+
+def _shown(event: Mapping[str, Any], names: Sequence[str]) -> str:
+    shown = [quote(texts[0], 120) for name in names if (texts := texts_of(event, name))]
+    return " ".join(shown) or quote(event["message"])
+
+
+def relevant(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields of an event worth keeping: it started something, ran a script, or a fact holds of it; else None."""
+    ecs = event["ecs"]
+    facts = facts_of(event)
+    started = "start" in texts_of(event, "event.type") and "process" in texts_of(event, "event.category")
+    if not (facts or started or "powershell.file.script_block_text" in ecs):
+        return None
+    names = {*_CONTEXT, *(name for fact in facts for name in (*fact.when, *fact.unless, *(fact.differs or ())))}
+    return {name: value for name, value in ecs.items() if name in names}
