@@ -1,4 +1,4 @@
-"""Group commit: whatever waits is stored together, and nobody waits longer than for the insert before.
+"""Group commit: whatever waits is stored together; on an idle service nothing waits.
 
 Owns the bounded queue between intake and the store. A request is told that it is durable after its rows are in the
 store, and its batch on the work list; when there is no room it is refused before any work is done.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,8 +28,9 @@ IN_FLIGHT = Gauge("aurora_logs_in_flight_bytes", "Received and not yet durable",
 BATCH_ROWS = 20_000
 BATCH_BYTES = 16 * 1024 * 1024
 #: Small inserts cost the engine up to four times as much a row, so a second insert runs beside the first only when
-#: this many rows wait; fewer go together into the next one.
+#: this many rows wait, or any wait this long.
 _WORTH_A_SECOND = 4_000
+_LONG_SECONDS = 0.03
 _RETRY_SECONDS = 1
 _log = get_logger("intake")
 
@@ -100,17 +101,26 @@ class Writer:
     async def run(self) -> None:
         """Runs until cancelled; several may run at a time, each storing a batch of its own."""
         while True:
-            async with self._changed:
-                await self._changed.wait_for(self._worth_an_insert)
-                batch = self._next_batch()
-                self._inserting += 1
+            batch = await self._turn()
             await self._store_together(batch)
             async with self._changed:
                 self._inserting -= 1
                 self._changed.notify()
 
+    async def _turn(self) -> list[_Waiting]:
+        """What this writer stores next, as soon as that is worth an insert."""
+        async with self._changed:
+            while True:
+                await self._changed.wait_for(lambda: bool(self._queue))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LONG_SECONDS):
+                        await self._changed.wait_for(self._worth_an_insert)
+                if self._queue:  # the other writer may have been faster
+                    self._inserting += 1
+                    return self._next_batch()
+
     def _worth_an_insert(self) -> bool:
-        return bool(self._queue) if not self._inserting else self._rows_waiting >= _WORTH_A_SECOND
+        return not self._inserting or self._rows_waiting >= _WORTH_A_SECOND
 
     def _next_batch(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
