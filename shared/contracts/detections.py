@@ -98,6 +98,13 @@ class DetectionMatched(msgspec.Struct):
     timestamp: datetime
 
 
+class DetectionFailed(msgspec.Struct):
+    """Rules could not be evaluated over a stored event; a person must look. `reason` names the kind of failure."""
+
+    log_id: str
+    reason: str
+
+
 LIST_RULES = Endpoint(
     "GET",
     "/api/v1/detections/rules",
@@ -139,3 +146,4 @@ IMPORT_RULES = Endpoint(
 )
 
 DETECTION_MATCHED = Topic("aurora.detections.matched", DetectionMatched, "A rule matched events of a batch")
+DETECTION_FAILED = Topic("aurora.detections.failed", DetectionFailed, "An event that no rule could be evaluated over")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
 from prometheus_client import Counter, Histogram
@@ -22,7 +22,7 @@ from services.siem.detections.store import Changed
 from services.siem.draft import Draft
 from shared import telemetry
 from shared.contracts.alerts import Alert
-from shared.contracts.detections import DETECTION_MATCHED, DetectionMatched
+from shared.contracts.detections import DETECTION_FAILED, DETECTION_MATCHED, DetectionFailed, DetectionMatched
 from shared.errors import AuroraError
 from shared.log import get_logger
 from shared.outbox import Outbox
@@ -31,6 +31,7 @@ from shared.telemetry import REGISTRY
 
 EVENTS = Counter("aurora_detection_events_total", "Events evaluated", registry=REGISTRY)
 MATCHES = Counter("aurora_detection_matches_total", "Rule matches", registry=REGISTRY)
+FAILURES = Counter("aurora_detection_failures_total", "Events that could not be evaluated", registry=REGISTRY)
 SECONDS = Histogram("aurora_detection_batch_duration_seconds", "Time to evaluate a batch", registry=REGISTRY)
 # Longer, and requests to the same process would feel it.
 _SLICE_SECONDS = 0.005
@@ -105,30 +106,41 @@ class Detection:
         """Evaluates one batch and commits what follows from it."""
         await self.refresh()
         started = time.perf_counter()
-        matches = [match async for match in self._matches(batch)]
+        failed: list[DetectionFailed] = []
+        matches = [match async for match in self._matches(batch, failed)]
         drafts = domain.drafts(matches)
         async with self._database.transaction() as connection:
             alerts = await self._alerts.raise_all(connection, (draft for _, draft in drafts))
             for (rule, draft), alert in zip(drafts, alerts, strict=True):
                 with telemetry.continued("detect", draft.trace):
                     await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
+            for failure in failed:
+                await self._outbox.add(connection, DETECTION_FAILED, failure)
             await self._batches.complete(connection, batch)
         self._outbox.wake()
         EVENTS.inc(len(batch.events))
         MATCHES.inc(len(matches))
         SECONDS.observe(time.perf_counter() - started)
 
-    async def _matches(self, batch: Batch) -> AsyncIterator[tuple[CompiledRule, StoredEvent]]:
+    async def _matches(
+        self, batch: Batch, failed: list[DetectionFailed]
+    ) -> AsyncIterator[tuple[CompiledRule, StoredEvent]]:
         yielded = time.perf_counter()
         for stored in batch.events:
-            for rule in self._evaluate(stored):
+            for rule in self._evaluate(stored, failed):
                 yield rule, stored
             if time.perf_counter() - yielded > _SLICE_SECONDS:
                 await asyncio.sleep(0)
                 yielded = time.perf_counter()
 
-    def _evaluate(self, stored: StoredEvent) -> Iterator[CompiledRule]:
-        return (self._rules[identifier] for identifier in self._engine.evaluate(stored.event))
+    def _evaluate(self, stored: StoredEvent, failed: list[DetectionFailed]) -> list[CompiledRule]:
+        try:
+            return [self._rules[identifier] for identifier in self._engine.evaluate(stored.event)]
+        except Exception as error:  # noqa: BLE001 - one event that breaks the engine must not hold up all that follow
+            FAILURES.inc()
+            _log.error("event not evaluated", log_id=stored.log_id, exc_info=error)
+            failed.append(DetectionFailed(stored.log_id, type(error).__name__))
+            return []
 
 
 def _matched(rule: CompiledRule, draft: Draft, alert: Alert) -> DetectionMatched:

@@ -1,0 +1,127 @@
+"""The detection loop on a real Postgres: what commits together, and what never holds up the rest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from services.siem.alerts.service import AlertsService
+from services.siem.batch import Batch, StoredEvent
+from services.siem.detections.engine import Engine
+from services.siem.detections.evaluation import Detection
+from services.siem.detections.service import RulesService
+from services.siem.event import Event, View
+from shared.bus import Bus
+from shared.clock import new_id
+from shared.contracts.alerts import AlertQuery
+from shared.contracts.detections import DETECTION_FAILED
+from shared.errors import UNAVAILABLE, AuroraError
+from shared.outbox import Outbox
+from shared.postgres import Connection, Database
+from tests.roles import migrated
+from tests.stack import Servers
+
+MIGRATIONS = Path(__file__).parents[2] / "services" / "siem" / "migrations"
+NOW = datetime(2026, 6, 14, 12, tzinfo=UTC)
+RULE = """\
+title: A word
+id: 5f1c86a0-0a4e-4a4c-8f6c-0d3c1f8f6e11
+level: low
+logsource: {product: linux}
+detection: {selection: {word: needle}, condition: selection}
+"""
+
+
+class Given:
+    """A work list that holds nothing: the tests hand batches over themselves."""
+
+    def __init__(self) -> None:
+        self.completed: list[int] = []
+        self.broken = False
+
+    async def next(self) -> Batch:
+        raise AssertionError("not asked")
+
+    async def complete(self, connection: Connection, batch: Batch) -> None:
+        assert await connection.fetchval("SELECT true")
+        if self.broken:
+            raise AuroraError(UNAVAILABLE)
+        self.completed.append(batch.seq)
+
+    async def release(self, batch: Batch) -> None:
+        raise AssertionError("not asked")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(servers: Servers) -> AsyncIterator[Database]:
+    async with migrated(servers, "siem", MIGRATIONS) as database:
+        yield database
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bus(servers: Servers) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="test")
+    yield bus
+    await bus.close()
+
+
+def batch(*words: str) -> Batch:
+    events = []
+    for word in words:
+        view = View("linux", None, (), {"word": word})
+        event = Event(NOW, "generic.json", word, {"host.name": "web01"}, [view], raw=word)
+        events.append(StoredEvent(new_id(), NOW, "test", event))
+    return Batch(1, events)
+
+
+async def _ready(database: Database, bus: Bus, given: Given) -> tuple[Detection, AlertsService]:
+    outbox = Outbox(database, bus, "siem")
+    alerts = AlertsService(database, outbox)
+    await RulesService(database).create(RULE)
+    return Detection(database, given, alerts, outbox, index=True), alerts
+
+
+async def test_alerts_and_the_batchs_completion_commit_together_or_not_at_all(database: Database, bus: Bus) -> None:
+    given = Given()
+    detection, alerts = await _ready(database, bus, given)
+    given.broken = True
+    with pytest.raises(AuroraError):
+        await detection.evaluate(batch("needle"))
+    assert (await alerts.list_alerts(AlertQuery())).items == []
+    assert await database.fetchval("SELECT count(*) FROM outbox") == 0
+    given.broken = False
+    await detection.evaluate(batch("needle", "hay", "needle"))
+    [alert] = (await alerts.list_alerts(AlertQuery())).items
+    assert (alert.count, alert.severity, given.completed) == (2, "low", [1])
+
+
+async def test_a_rule_that_was_removed_by_another_process_is_no_longer_matched(database: Database, bus: Bus) -> None:
+    given = Given()
+    detection, alerts = await _ready(database, bus, given)
+    await database.execute("UPDATE rules SET enabled = false, revision = nextval('rule_revisions')")
+    await detection.evaluate(batch("needle"))
+    assert (await alerts.list_alerts(AlertQuery())).items == []
+
+
+async def test_an_event_that_breaks_the_engine_is_told_and_holds_nothing_up(
+    database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Engine.evaluate
+
+    def breaking(self: Engine, event: Event) -> Any:
+        if event.message == "broken":
+            raise ZeroDivisionError
+        return whole(self, event)
+
+    monkeypatch.setattr(Engine, "evaluate", breaking)
+    given = Given()
+    detection, alerts = await _ready(database, bus, given)
+    await detection.evaluate(batch("broken", "needle"))
+    assert len((await alerts.list_alerts(AlertQuery())).items) == 1
+    told = await database.fetchval("SELECT count(*) FROM outbox WHERE subject = $1", DETECTION_FAILED.name)
+    assert (told, given.completed) == (1, [1])
