@@ -6,7 +6,7 @@ The specialists here answer at once with what a test wants; everything between a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.orchestrator.dispatch.service import Dispatcher
+from services.orchestrator.investigations import domain
 from services.orchestrator.investigations.service import InvestigationsService
 from services.orchestrator.investigations.work import Workers
 from services.orchestrator.settings import OrchestratorSettings
@@ -397,3 +398,22 @@ async def test_an_answer_that_the_store_can_not_hold_fails_its_step_and_not_the_
     [step] = [step for step in investigation.steps if step.agent == "endpoint_analyst"]
     assert step.status == "failed"
     assert investigation.verdict == "malicious"
+
+
+async def test_an_investigation_that_breaks_ends_as_failed_and_the_next_goes_on(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = domain.merge
+
+    def breaking(assessments: Mapping[str, Assessment], failures: Mapping[str, str]) -> domain.Outcome:
+        monkeypatch.setattr(domain, "merge", whole)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(domain, "merge", breaking)
+    await created(room, "ALRT-2026-000012")
+    await created(room, "ALRT-2026-000013")
+    async with room.working():
+        first = await room.ended((await only(room, "ALRT-2026-000012")).id)
+        second = await room.ended((await only(room, "ALRT-2026-000013")).id)
+    assert (first.status, second.status) == ("failed", "completed")
+    assert first.summary.startswith("AURORA-5000")

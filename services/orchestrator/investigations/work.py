@@ -27,7 +27,7 @@ from shared.contracts.investigations import (
     InvestigationStatus,
 )
 from shared.contracts.wire import to_builtins
-from shared.errors import AuroraError
+from shared.errors import INTERNAL, AuroraError
 from shared.log import get_logger
 from shared.outbox import Outbox
 from shared.postgres import Database
@@ -103,14 +103,23 @@ class Workers:
     async def _investigate(self, claimed: Claimed) -> None:
         carrier = {"traceparent": claimed.traceparent} if claimed.traceparent else {}
         with telemetry.span("investigate", carrier):
-            steps = await self._ask_all(claimed)
-            assessments = {step.record.agent: a for step in steps if (a := _assessment(step)) is not None}
-            failures = {
-                step.record.agent: step.record.error or step.record.status
-                for step in steps
-                if step.record.agent not in assessments
-            }
-            await self._finish(claimed, domain.merge(assessments, failures), steps)
+            try:
+                await self._reach_verdict(claimed)
+            except AuroraError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one investigation that breaks must not stop all others, for ever
+                _log.error("investigation broke", investigation_id=claimed.id, exc_info=error)
+                await self._finish(claimed, Outcome(None, None, None, f"{INTERNAL.code} {INTERNAL.message}"), [])
+
+    async def _reach_verdict(self, claimed: Claimed) -> None:
+        steps = await self._ask_all(claimed)
+        assessments = {step.record.agent: a for step in steps if (a := _assessment(step)) is not None}
+        failures = {
+            step.record.agent: step.record.error or step.record.status
+            for step in steps
+            if step.record.agent not in assessments
+        }
+        await self._finish(claimed, domain.merge(assessments, failures), steps)
 
     async def _ask_all(self, claimed: Claimed) -> list[Stored]:
         available = [agent for agent in AGENT_IDS if self._dispatcher.has(agent)]
