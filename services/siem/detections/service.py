@@ -113,7 +113,5 @@ def _compile_all(chunk: list[tuple[int, tuple[int, str]]], report: ImportReport)
 
 
 def _problems(index: int, first_line: int, error: AuroraError) -> list[RuleProblem]:
-    return [
-        RuleProblem(index, place["message"], None if place["line"] is None else first_line + place["line"] - 1)
-        for place in error.detail
-    ]
+    # What belongs to no line in particular is told of the document's first, so that it can always be found.
+    return [RuleProblem(index, place["message"], first_line + (place["line"] or 1) - 1) for place in error.detail]
