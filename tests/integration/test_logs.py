@@ -12,6 +12,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from services.siem.logs.service import PART_ITEMS
 from shared.clock import new_id
 from shared.contracts.constants import SIEM_READ
 from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery, log_term
@@ -240,11 +241,13 @@ async def test_a_search_that_cannot_be_read_is_refused_with_the_reason(service: 
             assert refused.value.detail[0]["path"] in ("query.q", "query.cursor")
 
 
-async def test_records_of_one_audit_event_are_joined_also_in_a_large_body(service: Siem, source: str) -> None:
-    filler = [f"Mar  1 12:00:{n % 60:02d} web01 app[1]: line {n}" for n in range(2000)]
-    body = "\n".join([EXECVE, *filler, SYSCALL])
+async def test_records_of_one_audit_event_are_joined_also_where_a_large_body_is_parted(
+    service: Siem, source: str
+) -> None:
+    filler = [f"Mar  1 12:00:{n % 60:02d} web01 app[1]: line {n}" for n in range(PART_ITEMS - 1)]
+    body = "\n".join([*filler, SYSCALL, EXECVE, *filler])
     status, receipt, _ = await service.ingest(body, content_type="text/plain", query={"source": source})
-    assert (status, receipt["accepted"]) == (202, 2002)
+    assert (status, receipt["accepted"]) == (202, 2 * PART_ITEMS)
     joined = await service.search('process.command_line:"cat /etc/shadow" process.pid:11', source=source)
     assert EXECVE in {event.raw for event in joined}
 

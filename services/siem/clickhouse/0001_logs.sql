@@ -1,12 +1,13 @@
 -- Every event that was accepted. Sorted for "newest first"; partitioned by arrival, because the time inside an event is
 -- the sender's word and could make any number of partitions. An insert is acknowledged, so it is fsynced.
 -- The hoisted columns (host_name ... process_command_line) repeat fields of `ecs` that searches and pivots use most;
--- a list is kept as its JSON text, as in `ecs`.
+-- a list is kept as its JSON text, as in `ecs`. Rows of one receipt and part were parsed together, in the order of `row`.
 CREATE TABLE IF NOT EXISTS logs
 (
     id                       String CODEC(ZSTD(1)),
     batch                    UInt64 CODEC(Delta, ZSTD(1)),
     receipt                  String CODEC(ZSTD(1)),
+    part                     UInt32,
     row                      UInt32,
     timestamp                DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     ingested_at              DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),

@@ -28,7 +28,7 @@ HOISTED: dict[str, str] = {
 _HOISTED = tuple(HOISTED.items())
 
 
-def encode_row(stored: StoredEvent, *, receipt: str, row: int, forced_format: str) -> bytes:
+def encode_row(stored: StoredEvent, *, receipt: str, part: int, row: int, forced_format: str) -> bytes:
     """One row as JSON without its opening brace, so that `join_rows` can put the batch's number before it.
 
     Raises TypeError for what has no JSON form.
@@ -38,6 +38,7 @@ def encode_row(stored: StoredEvent, *, receipt: str, row: int, forced_format: st
     values: dict[str, Any] = {column: _text(ecs[name]) for name, column in _HOISTED if name in ecs}
     values["id"] = stored.log_id
     values["receipt"] = receipt
+    values["part"] = part
     values["row"] = row
     values["timestamp"] = _time(within_range(event.timestamp))
     values["ingested_at"] = _time(stored.ingested_at)

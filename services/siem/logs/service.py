@@ -7,15 +7,16 @@ and health probes are answered meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import ParamSpec, TypeVar
 
 from services.siem.batch import StoredEvent
 from services.siem.logs import domain
-from services.siem.logs.parsers import FORMATS, Rejected, parse_items, read_items
+from services.siem.logs.parsers import FORMATS, Item, Rejected, parse_items, read_items
 from services.siem.logs.rows import encode_row
 from services.siem.logs.store import LogStore, Search, StoredRow
 from services.siem.logs.writer import Prepared, Writer
@@ -27,9 +28,14 @@ from shared.contracts.logs import IngestProblem, IngestQuery, IngestReceipt, Log
 from shared.errors import VALIDATION, AuroraError, field_error
 from shared.log import get_logger
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MAX_PROBLEMS = 1000
-#: Parsing this much takes about as long as a busy loop may: 1 ms.
+#: A large request is parsed and stored in parts: it neither fills the memory nor stops others for long.
+PART_ITEMS = 4_000
+#: Parsing as much takes some milliseconds, as long as the loop may be busy.
 _INLINE_BYTES = 32 * 1024
+_AUDIT_EVENT = re.compile(rb"msg=audit\([^)]*\)")
 _log = get_logger("logs")
 
 
@@ -50,8 +56,7 @@ class Logs:
     def __init__(self, store: LogStore, writer: Writer) -> None:
         self._store = store
         self._writer = writer
-        # One thread: parsing holds the interpreter, and more of them would only keep the event loop waiting longer.
-        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        self._one_at_a_time = asyncio.Lock()
 
     async def ingest(self, body: bytes, content_type: str, query: IngestQuery) -> IngestReceipt:
         """Stores the events of a body; its receipt, when they are durable.
@@ -63,15 +68,39 @@ class Logs:
             raise field_error("query.format", f"must be one of {', '.join(FORMATS)}")
         with self._writer.admitted(len(body)):
             request = _Request(new_id(), utc_now(), query.source, query.format, telemetry.headers())
-            if len(body) <= _INLINE_BYTES:
-                prepared, problems = prepare(body, content_type, request)
-            else:
-                loop = asyncio.get_running_loop()
-                prepared, problems = await loop.run_in_executor(self._parser, prepare, body, content_type, request)
-            if not prepared.rows:
-                raise _nothing_acceptable(problems)
-            await self._writer.write(prepared)
-        return IngestReceipt(len(prepared.rows), len(problems), problems[:MAX_PROBLEMS], request.receipt)
+            accepted, problems = await self._store_parts(body, content_type, request)
+        if not accepted:
+            raise _nothing_acceptable(problems)
+        return IngestReceipt(accepted, len(problems), problems[:MAX_PROBLEMS], request.receipt)
+
+    async def _store_parts(self, body: bytes, content_type: str, request: _Request) -> tuple[int, list[IngestProblem]]:
+        """Returns when all parts are durable: how many events they hold, and what is wrong with the rest."""
+        large = len(body) > _INLINE_BYTES
+        items = await self._parse(large, read_items, body, content_type)
+        accepted = 0
+        problems: list[IngestProblem] = []
+        durables: list[asyncio.Future[AuroraError | None]] = []
+        for number, part in enumerate(parts_of(items)):
+            if any(durable.done() and durable.result() is not None for durable in durables):
+                break
+            prepared, wrong = await self._parse(large, prepare, items, part, number, request)
+            problems += wrong
+            if prepared.rows:
+                accepted += len(prepared.rows)
+                durables.append(await self._writer.add(prepared))
+        refusal = next((refusal for refusal in await asyncio.gather(*durables) if refusal is not None), None)
+        if refusal is not None:
+            raise refusal
+        return accepted, problems
+
+    async def _parse(self, large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `work` here, or in the thread when it is large. One at a time: each takes the whole interpreter."""
+        if not large:
+            await self._writer.room()
+            return work(*args, **kwargs)
+        async with self._one_at_a_time:
+            await self._writer.room()
+            return await asyncio.to_thread(work, *args, **kwargs)
 
     async def search(self, query: LogQuery) -> Page[LogEvent]:
         """A page of matching events, newest first. Raises AURORA-4220, also for a search that takes too long."""
@@ -93,18 +122,40 @@ class Logs:
         return Page(events, domain.encode_cursor(found[query.limit - 1]) if more else None)
 
 
-def prepare(body: bytes, content_type: str, request: _Request) -> tuple[Prepared, list[IngestProblem]]:
-    """What of a body is to be stored, and what is wrong with the rest. Raises as `read_items` does."""
+def parts_of(items: Sequence[Item]) -> Iterator[range]:
+    """Places of the items that are parsed together. The records of one audit event stay together."""
+    start = 0
+    while start < len(items):
+        end = min(start + PART_ITEMS, len(items))
+        while end < min(start + 2 * PART_ITEMS, len(items)) and _belong_together(items[end - 1], items[end]):
+            end += 1
+        yield range(start, end)
+        start = end
+
+
+def _belong_together(first: Item, second: Item) -> bool:
+    event = _audit_event(first)
+    return event is not None and event == _audit_event(second)
+
+
+def _audit_event(item: Item) -> bytes | None:
+    match = _AUDIT_EVENT.search(item) if isinstance(item, bytes) else None
+    return None if match is None else match.group()
+
+
+def prepare(items: Sequence[Item], part: range, number: int, request: _Request) -> tuple[Prepared, list[IngestProblem]]:
+    """What of a part is to be stored, and what is wrong with the rest."""
     prepared = Prepared()
     problems: list[IngestProblem] = []
-    items = read_items(body, content_type)
-    results = parse_items(items, source=request.source, received_at=request.received_at, format=request.format)
-    for index, result in enumerate(results):
+    results = parse_items(
+        items[part.start : part.stop], source=request.source, received_at=request.received_at, format=request.format
+    )
+    for index, result in zip(part, results, strict=True):
         if isinstance(result, Rejected):
             problems.append(IngestProblem(index, result.message))
             continue
         stored = StoredEvent(new_id(), request.received_at, request.source, result, request.trace)
-        row = encode_row(stored, receipt=request.receipt, row=index, forced_format=request.format or "")
+        row = encode_row(stored, receipt=request.receipt, part=number, row=index, forced_format=request.format or "")
         prepared.events.append(stored)
         prepared.rows.append(row)
         prepared.size += len(row)
@@ -129,17 +180,17 @@ async def read_batch(store: LogStore, seq: int) -> list[StoredEvent]:
 
 def _parse_again(rows: list[StoredRow]) -> list[StoredEvent]:
     events: list[StoredEvent] = []
-    # Records of one request complete one another, so they are parsed together again.
-    for _, group in groupby(rows, key=lambda row: row.receipt):
-        request = list(group)
-        first = request[0]
+    # Audit records complete one another, so what was parsed together is parsed together again.
+    for _, group in groupby(rows, key=lambda row: (row.receipt, row.part)):
+        part = list(group)
+        first = part[0]
         results = parse_items(
-            [row.raw for row in request],
+            [row.raw for row in part],
             source=first.source,
             received_at=first.ingested_at,
             format=first.format or None,
         )
-        for row, result in zip(request, results, strict=True):
+        for row, result in zip(part, results, strict=True):
             if isinstance(result, Rejected):
                 _log.error("a stored event can't be parsed again", log_id=row.id, reason=result.message)
                 continue

@@ -51,6 +51,7 @@ class StoredRow:
 
     id: str
     receipt: str
+    part: int
     ingested_at: datetime
     source: str
     format: str
@@ -70,8 +71,8 @@ class LogStore:
     async def batch(self, seq: int) -> list[StoredRow]:
         """The rows of a batch in the order received; none when it was never stored."""
         rows = await self._clickhouse.query(
-            "SELECT id, receipt, ingested_at, source, format, raw FROM logs WHERE batch = {seq:UInt64} "
-            "ORDER BY receipt, row",
+            "SELECT id, receipt, part, ingested_at, source, format, raw FROM logs WHERE batch = {seq:UInt64} "
+            "ORDER BY receipt, part, row",
             {"seq": seq},
         )
         return [StoredRow(**row) for row in rows]

@@ -25,7 +25,7 @@ STORED = Counter("aurora_logs_stored_total", "Events stored", registry=REGISTRY)
 INSERT_SECONDS = Histogram("aurora_logs_insert_duration_seconds", "Time to store a batch", registry=REGISTRY)
 IN_FLIGHT = Gauge("aurora_logs_in_flight_bytes", "Received and not yet durable", registry=REGISTRY)
 #: A batch takes whole requests until it has so many rows or bytes.
-BATCH_ROWS = 20_000
+BATCH_ROWS = 10_000
 BATCH_BYTES = 16 * 1024 * 1024
 #: Small inserts cost the engine up to four times as much a row, so a second insert runs beside the first only when
 #: this many rows wait, or any wait this long.
@@ -50,7 +50,7 @@ class Worklist(Protocol):
 
 @dataclass(slots=True)
 class Prepared:
-    """The accepted events of one request: parsed, and encoded as rows."""
+    """Accepted events of one request: parsed, and encoded as rows."""
 
     events: list[StoredEvent] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Prepared:
 @dataclass(slots=True)
 class _Waiting:
     prepared: Prepared
-    durable: asyncio.Future[None]
+    durable: asyncio.Future[AuroraError | None]
 
 
 class Writer:
@@ -75,6 +75,7 @@ class Writer:
         self._rows_waiting = 0
         self._inserting = 0
         self._changed = asyncio.Condition()
+        self._taken = asyncio.Condition()
 
     @contextmanager
     def admitted(self, size: int) -> Iterator[None]:
@@ -89,19 +90,27 @@ class Writer:
             self._in_flight -= size
             IN_FLIGHT.set(self._in_flight)
 
-    async def write(self, prepared: Prepared) -> None:
-        """Returns when the events are durable and on the work list. Raises AURORA-5032 or 5030: perhaps stored."""
-        durable = asyncio.get_running_loop().create_future()
+    async def room(self) -> None:
+        """Waits until so few rows wait that more may be parsed: a parsed event takes thirty times its size."""
+        async with self._taken:
+            await self._taken.wait_for(lambda: self._rows_waiting < BATCH_ROWS)
+
+    async def add(self, prepared: Prepared) -> asyncio.Future[AuroraError | None]:
+        """Queues events. The future is done when they are durable and on the work list, or has what went wrong: then
+        they may be stored or not."""
+        durable: asyncio.Future[AuroraError | None] = asyncio.get_running_loop().create_future()
         async with self._changed:
             self._queue.append(_Waiting(prepared, durable))
             self._rows_waiting += len(prepared.rows)
             self._changed.notify()
-        await durable
+        return durable
 
     async def run(self) -> None:
         """Runs until cancelled; several may run at a time, each storing a batch of its own."""
         while True:
             batch = await self._turn()
+            async with self._taken:
+                self._taken.notify_all()
             await self._store_together(batch)
             async with self._changed:
                 self._inserting -= 1
@@ -145,19 +154,11 @@ class Writer:
                 await self._worklist.stored(seq, events)
         except AuroraError as error:
             _log.warning("batch not stored", batch=seq, rows=len(rows), reason=error.code.code)
-            refusal = error
+            refusal = AuroraError(error.code, error.detail, retry_after=error.retry_after or _RETRY_SECONDS)
             if seq is not None:
                 self._worklist.failed(seq)
         else:
             STORED.inc(len(rows))
         for waiting in batch:
-            _answer(waiting.durable, refusal)
-
-
-def _answer(durable: asyncio.Future[None], refusal: AuroraError | None) -> None:
-    if durable.done():  # its request has gone away
-        return
-    if refusal is None:
-        durable.set_result(None)
-    else:
-        durable.set_exception(AuroraError(refusal.code, refusal.detail, retry_after=refusal.retry_after or 1))
+            if not waiting.durable.done():  # else its request has gone away
+                waiting.durable.set_result(refusal)

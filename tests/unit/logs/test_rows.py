@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 1, 12, 30, 0, 123000, tzinfo=UTC)
 
 
 def decoded(event: Event) -> dict[str, object]:
-    row = encode_row(StoredEvent("an-id", NOW, "here", event), receipt="a-receipt", row=7, forced_format="")
+    row = encode_row(StoredEvent("an-id", NOW, "here", event), receipt="a-receipt", part=3, row=7, forced_format="")
     result: dict[str, object] = orjson.loads(join_rows(42, [row]))
     return result
 
@@ -27,6 +27,7 @@ def test_a_row_holds_the_event_and_where_it_came_from() -> None:
         "batch": 42,
         "id": "an-id",
         "receipt": "a-receipt",
+        "part": 3,
         "row": 7,
         "timestamp": "2026-03-01 12:30:00.123",
         "ingested_at": "2026-03-01 12:30:00.123",
@@ -52,7 +53,7 @@ def test_a_time_that_cannot_be_stored_does_not_lose_the_event() -> None:
 
 def test_every_row_of_a_batch_is_one_line_with_the_batch_number() -> None:
     event = Event(NOW, "d", "two\nlines", {}, raw="a\nb")
-    row = encode_row(StoredEvent("i", NOW, "s", event), receipt="r", row=0, forced_format="")
+    row = encode_row(StoredEvent("i", NOW, "s", event), receipt="r", part=0, row=0, forced_format="")
     lines = join_rows(9, [row, row, row]).split(b"\n")
     assert [orjson.loads(line)["batch"] for line in lines] == [9, 9, 9]
 
