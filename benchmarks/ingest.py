@@ -47,7 +47,7 @@ def _encoded_rows(bodies: list[bytes], media_type: str) -> list[bytes]:
         parsed = parse_items(read_items(body, media_type), source="benchmark", received_at=received)
         for number, event in enumerate(item for item in parsed if isinstance(item, Event)):
             stored = StoredEvent(new_id(), received, "benchmark", event)
-            rows.append(encode_row(stored, receipt=receipt, row=number, forced_format=""))
+            rows.append(encode_row(stored, receipt=receipt, part=0, row=number, forced_format=""))
     return rows
 
 
