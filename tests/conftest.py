@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from shared.bus import Bus
 from tests import stack
 
 
@@ -24,3 +25,11 @@ async def servers() -> AsyncIterator[stack.Servers]:
     with stack.data_folder() as folder:
         async with stack.embedded_servers(folder) as running:
             yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bus(servers: stack.Servers) -> AsyncIterator[Bus]:
+    """A connection to JetStream, with a service's rights."""
+    bus = await Bus.connect(servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="test")
+    yield bus
+    await bus.close()

@@ -16,12 +16,13 @@ from shared.clock import new_id, utc_now
 from shared.contracts.alerts import AlertChanged, AlertCreate, AlertEvidence, AlertQuery, AlertUpdate
 from shared.contracts.common import Observable
 from shared.contracts.events import CloudEvent
-from shared.contracts.investigations import Investigation, InvestigationChanged
+from shared.contracts.investigations import InvestigationChanged
 from shared.contracts.wire import decode
 from shared.errors import ALERT_NOT_FOUND, CONFLICT, DUPLICATE_ALERT, VALIDATION, AuroraError
 from shared.outbox import Outbox
 from shared.postgres import Database
 from tests.roles import migrated
+from tests.shapes import investigation
 from tests.stack import Servers
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "siem" / "migrations"
@@ -32,14 +33,6 @@ async def database(servers: Servers) -> AsyncIterator[Database]:
     """A siem schema of its own, seen with the rights of its own role."""
     async with migrated(servers, "siem", MIGRATIONS) as database:
         yield database
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def bus(servers: Servers) -> AsyncIterator[Bus]:
-    """A connection to JetStream."""
-    bus = await Bus.connect(servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="test")
-    yield bus
-    await bus.close()
 
 
 @pytest.fixture
@@ -207,7 +200,7 @@ async def test_the_event_of_an_alert_arrives_in_jetstream_and_its_investigation_
         alert = await alerts.create(AlertCreate(title=title))
         event = await _event_with(bus, title)
     assert decode(bytes(event.data), AlertChanged).alert == alert
-    created = InvestigationChanged(_investigation(alert.id))
+    created = InvestigationChanged(investigation(alert.id, status="queued", completed_at=None))
     for _ in range(2):
         await alerts.link_investigation(event, created)
     assert (await alerts.get(alert.id)).investigation_id == created.investigation.id
@@ -228,24 +221,3 @@ async def _event_with(bus: Bus, text: str) -> CloudEvent:
 
 def _decoded(delivered: Delivered) -> CloudEvent:
     return decode(delivered.payload, CloudEvent)
-
-
-def _investigation(alert_id: str) -> Investigation:
-    return Investigation(
-        id=new_id(),
-        alert_ids=[alert_id],
-        status="queued",
-        severity=None,
-        confidence=None,
-        verdict=None,
-        mitre_techniques=[],
-        iocs=[],
-        summary="",
-        findings=[],
-        citations=[],
-        ruled_out=[],
-        not_checked=[],
-        steps=[],
-        created_at=utc_now(),
-        completed_at=None,
-    )

@@ -63,13 +63,6 @@ async def database(servers: Servers) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def bus(servers: Servers) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="test")
-    yield bus
-    await bus.close()
-
-
 def batch(*words: str) -> Batch:
     events = []
     for word in words:

@@ -16,12 +16,13 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from shared.bus import Bus
 from shared.clock import new_id, utc_now
 from shared.contracts.agents import AGENT_THOUGHT, Thought
-from shared.contracts.alerts import ALERT_CREATED, ALERT_UPDATED, Alert, AlertChanged
+from shared.contracts.alerts import ALERT_CREATED, ALERT_UPDATED, AlertChanged
 from shared.contracts.constants import Topic
-from shared.contracts.investigations import INVESTIGATION_COMPLETED, Investigation, InvestigationChanged
+from shared.contracts.investigations import INVESTIGATION_COMPLETED, InvestigationChanged
 from shared.contracts.wire import to_builtins
 from shared.outbox import event_bytes
 from tests.gateway import Gateway, gateway
+from tests.shapes import alert, investigation
 from tests.stack import Servers
 
 ALERTS = "/api/v1/ws/alerts"
@@ -42,15 +43,6 @@ async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gate
         yield started
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def bus(servers: Servers, running: Gateway) -> AsyncIterator[Bus]:
-    connected = await Bus.connect(
-        servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="gateway tests"
-    )
-    yield connected
-    await connected.close()
-
-
 async def publish(bus: Bus, topic: Topic[Any], data: Any, *tokens: str) -> int:
     event_id = new_id()
     return await bus.publish(
@@ -67,55 +59,6 @@ def thought(text: str = "looking") -> Thought:
         text=text,
         tool_result_id=None,
         timestamp=utc_now(),
-    )
-
-
-def alert(title: str = "An alert") -> Alert:
-    now = utc_now()
-    return Alert(
-        id="ALRT-2026-000001",
-        title=title,
-        description="",
-        severity="high",
-        status="new",
-        source="tests",
-        type="manual",
-        source_ref="1",
-        rule_id=None,
-        mitre_techniques=[],
-        observables=[],
-        entities={},
-        evidence=[],
-        count=1,
-        first_seen=now,
-        last_seen=now,
-        created_at=now,
-        updated_at=now,
-        acknowledged_by=None,
-        acknowledged_at=None,
-        case_id=None,
-        investigation_id=None,
-    )
-
-
-def investigation() -> Investigation:
-    return Investigation(
-        id=new_id(),
-        alert_ids=["ALRT-2026-000001"],
-        status="completed",
-        severity="high",
-        confidence=0.9,
-        verdict="malicious",
-        mitre_techniques=[],
-        iocs=[],
-        summary="",
-        findings=[],
-        citations=[],
-        ruled_out=[],
-        not_checked=[],
-        steps=[],
-        created_at=utc_now(),
-        completed_at=utc_now(),
     )
 
 

@@ -47,6 +47,7 @@ from shared.postgres import Database
 from shared.rpc import CallContext, Peer, PeerLimits, serve
 from shared.rpc import bind as bind_method
 from tests.roles import migrated
+from tests.shapes import alert
 from tests.stack import Servers
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "orchestrator" / "migrations"
@@ -117,34 +118,6 @@ class Room:
             while (found := await self.investigations.get(identifier)).completed_at is None:  # noqa: ASYNC110 - a row
                 await asyncio.sleep(0.02)
         return found
-
-
-def alert(identifier: str) -> Alert:
-    now = utc_now()
-    return Alert(
-        id=identifier,
-        title="An alert",
-        description="",
-        severity="high",
-        status="new",
-        source="detection",
-        type="sigma",
-        source_ref=identifier,
-        rule_id=None,
-        mitre_techniques=[],
-        observables=[],
-        entities={},
-        evidence=[],
-        count=1,
-        first_seen=now,
-        last_seen=now,
-        created_at=now,
-        updated_at=now,
-        acknowledged_by=None,
-        acknowledged_at=None,
-        case_id=None,
-        investigation_id=None,
-    )
 
 
 async def _get_alert(call: Call[None, None]) -> Alert:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
-from shared.contracts.detections import IMPORT_RULES, LIST_RULES, DetectionRule, ImportReport, RuleQuery
+from shared.contracts.common import Page, PageQuery
+from shared.contracts.constants import Endpoint
+from shared.contracts.detections import IMPORT_RULES, LIST_RULES, ImportReport, RuleQuery
 from shared.contracts.system import GET_METRICS
 from shared.contracts.wire import decode
 from tests.outside_rules import MEDIA_TYPES, members
@@ -22,6 +25,8 @@ from tests.stack import Servers
 #: Of 107 sets; one describes what a single event can't show.
 AT_LEAST = 106
 _WAIT_SECONDS = 60
+Q = TypeVar("Q", bound=PageQuery)
+T = TypeVar("T")
 
 
 async def _import_rules(running: Siem, wanted: set[str]) -> None:
@@ -38,16 +43,20 @@ async def _import_rules(running: Siem, wanted: set[str]) -> None:
     assert report.created >= len(wanted)
 
 
-async def _alerts(running: Siem) -> list[Alert]:
+async def _every(running: Siem, endpoint: Endpoint[Q, None, Page[T]], query: Q) -> list[T]:
+    """A list of the API from its first page to its last."""
     async with running.client() as client:
-        alerts: list[Alert] = []
+        items: list[T] = []
         cursor: str | None = None
         while True:
-            page = await client.call(LIST_ALERTS, query=AlertQuery(limit=200, cursor=cursor))
-            alerts += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return alerts
+            page = await client.call(endpoint, query=msgspec.structs.replace(query, limit=200, cursor=cursor))
+            items += page.items
+            if (cursor := page.next_cursor) is None:
+                return items
+
+
+async def _alerts(running: Siem) -> list[Alert]:
+    return await _every(running, LIST_ALERTS, AlertQuery())
 
 
 async def _send_sets(running: Siem) -> tuple[set[str], int]:
@@ -105,19 +114,7 @@ async def test_every_outside_rule_is_listed_and_says_why_when_it_is_not_served(
         body = "\n---\n".join(texts).encode()
         async with running.http().post(running.url + IMPORT_RULES.path, data=body, headers=headers) as response:
             report: Any = decode(await response.read(), ImportReport)
-        rules = await _rules(running)
+        rules = await _every(running, LIST_RULES, RuleQuery())
     assert report.errors == []
     assert len([rule for rule in rules if rule.origin == "import"]) == len(texts)
     assert {rule.id for rule in rules if rule.problem} == {problem.rule_id for problem in report.unserved}
-
-
-async def _rules(running: Siem) -> list[DetectionRule]:
-    async with running.client() as client:
-        rules: list[DetectionRule] = []
-        cursor: str | None = None
-        while True:
-            page = await client.call(LIST_RULES, query=RuleQuery(limit=200, cursor=cursor))
-            rules += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return rules
