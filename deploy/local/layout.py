@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,12 +69,16 @@ class DataFolder:
         return self.logs / f"{process}.log"
 
     def prepare(self, minimum_free: int = MINIMUM_FREE) -> None:
-        """Makes the folders and checks format and free space (bytes). Raises StackError before anything is written."""
+        """Makes the folders and checks format and free space (bytes). Raises StackError before anything is written.
+
+        Call it under the lock: what a killed process left in the scratch folder is removed.
+        """
         try:
             self._check_format()
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
             self._check_space(minimum_free)
+            shutil.rmtree(self.temporary, ignore_errors=True)
             for folder in (self.secrets, self.logs, self.temporary):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)

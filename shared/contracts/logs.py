@@ -109,4 +109,5 @@ INGEST_LOGS = Endpoint(
     tag="SIEM / Detection",
     consumes=("application/json", "application/x-ndjson", "text/plain"),
     max_body=32 * 1024 * 1024,
+    timeout_seconds=120.0,
 )

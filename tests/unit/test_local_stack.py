@@ -112,3 +112,9 @@ def test_the_last_words_of_a_process_are_one_line(tmp_path: Path) -> None:
     assert last_line(log) == ""
     log.write_bytes(b"first\n\xffsecond\n\n")
     assert last_line(log) == "\N{REPLACEMENT CHARACTER}second"
+
+
+def test_what_a_killed_process_left_in_the_scratch_folder_is_removed(folder: DataFolder) -> None:
+    (folder.temporary / "insert.json").write_text("half")
+    folder.prepare(minimum_free=0)
+    assert list(folder.temporary.iterdir()) == []
