@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from services.agents.toolkit.behaviours import behaviours_in
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from services.agents.toolkit.tools.logs import GET_EVENT, EventArguments
 from services.agents.toolkit.work import Work
@@ -95,19 +96,32 @@ async def gather(params: AnalyzeThreat, work: Work) -> Evidence:
         if not params.iocs:
             raise AuroraError(ALERT_NOT_FOUND, {"alert_id": params.alert_id})
         return evidence
-    calls = [EventArguments(log_id=log_id, at=at) for log_id, at in _pointers(evidence.alert["evidence"])]
+    pointers = evidence.alert["evidence"]
+    chosen = most_telling(pointers, _MAX_EVENTS)
+    if len(chosen) < evidence.alert["count"]:
+        work.not_checked.append(f"looked at {len(chosen)} of {evidence.alert['count']} events of the alert")
+    calls = [EventArguments(log_id=item["log_id"], at=_time(item.get("timestamp"))) for item in chosen]
     for seen in await asyncio.gather(*(work.use(GET_EVENT, call) for call in calls)):
         if seen is not None:
             evidence.events += [Seen(event, seen) for event in seen.result["events"]]
     return evidence
 
 
-def _pointers(items: Iterable[Mapping[str, Any]]) -> list[tuple[str, datetime | None]]:
-    """The first and the last events: how it began and where it went."""
-    found = {item["log_id"]: _time(item.get("timestamp")) for item in items}
-    pointers = list(found.items())
-    half = _MAX_EVENTS // 2
-    return pointers if len(pointers) <= _MAX_EVENTS else [*pointers[:half], *pointers[-half:]]
+def most_telling(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """At most so many of an alert's evidence: first what speaks of intent by its line, then evenly over the rest, each
+    line once."""
+    distinct = list({item.get("message") or item["log_id"]: item for item in items}.values())
+    weighed = [(_weight(item.get("message") or ""), item) for item in distinct]
+    telling = [item for weight, item in sorted(weighed, key=lambda pair: -pair[0]) if weight > 0][: most - most // 3]
+    rest = [item for item in distinct if item not in telling]
+    room = most - len(telling)
+    if len(rest) > room:
+        rest = [rest[place * (len(rest) - 1) // max(room - 1, 1)] for place in range(room)]
+    return [*telling, *rest]
+
+
+def _weight(message: str) -> float:
+    return max((behaviour.weight for behaviour in behaviours_in([message])), default=0.0)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -80,9 +80,10 @@ def _in_one(text: str) -> Iterable[Observable]:
             yield from _address(match.group())
     for match in _HASH.finditer(text):
         yield Observable("hash", match.group().lower())
-    for match in _EMAIL.finditer(text):
+    without_urls = _URL.sub(" ", text)
+    for match in _EMAIL.finditer(without_urls):
         yield Observable("email", match.group().lower())
-    for match in _DOMAIN.finditer(_EMAIL.sub(" ", _URL.sub(" ", text))):
+    for match in _DOMAIN.finditer(_EMAIL.sub(" ", without_urls)):
         yield from _domain(match.group())
 
 

@@ -58,13 +58,12 @@ def bound(result: Any) -> Any:
     if len(orjson.dumps(result)) <= MAX_RESULT_BYTES:
         return result
     items, text = _MAX_ITEMS, _MAX_TEXT
-    while True:
-        cut = _cut(result, items, text)
-        if isinstance(cut, dict):
-            cut["truncated"] = True
-        if len(orjson.dumps(cut)) <= MAX_RESULT_BYTES or items == 1:
+    while items > 1:
+        cut = {**_cut(result, items, text), "truncated": True}
+        if len(orjson.dumps(cut)) <= MAX_RESULT_BYTES:
             return cut
         items, text = max(1, items // 2), max(80, text // 2)
+    return {"truncated": True}
 
 
 def _cut(value: Any, items: int, text: int) -> Any:

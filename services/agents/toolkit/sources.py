@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -19,11 +20,17 @@ class Found:
     complete: bool
 
 
+#: Events of one process are kept this long, by count: specialists look at the same ones within seconds.
+_KEPT_EVENTS = 2000
+_SKEW = timedelta(seconds=1)
+
+
 class Sources:
     """The estate as agents may see it."""
 
     def __init__(self, siem: Client) -> None:
         self._siem = siem
+        self._events: dict[str, LogEvent] = {}
 
     async def alert(self, alert_id: str) -> Alert:
         """Raises AURORA-4042."""
@@ -32,6 +39,16 @@ class Sources:
     async def alerts(self, query: AlertQuery) -> list[Alert]:
         """The first page, newest first."""
         return (await self._siem.call(LIST_ALERTS, query=query)).items
+
+    async def event(self, log_id: str, at: datetime | None) -> LogEvent | None:
+        """A stored event; its time, where known, makes it quick to find. A stored event never changes."""
+        if log_id not in self._events:
+            since, until = (None, None) if at is None else (at - _SKEW, at + _SKEW)
+            for event in await self.logs(LogQuery(q=f"id:{log_id}", since=since, until=until, limit=1)):
+                self._events[log_id] = event
+                if len(self._events) > _KEPT_EVENTS:
+                    del self._events[next(iter(self._events))]
+        return self._events.get(log_id)
 
     async def logs(self, query: LogQuery) -> list[LogEvent]:
         """The first page, newest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -59,11 +59,8 @@ def _bounded(value: Any, length: int) -> Any:
 
 
 async def _get_event(arguments: EventArguments, sources: Sources) -> Any:
-    since = until = None
-    if arguments.at is not None:
-        since, until = arguments.at - timedelta(seconds=1), arguments.at + timedelta(seconds=1)
-    query = LogQuery(q=f"id:{arguments.log_id}", since=since, until=until, limit=1)
-    return {"events": [compact(event) for event in await sources.logs(query)]}
+    event = await sources.event(arguments.log_id, arguments.at)
+    return {"events": [] if event is None else [compact(event)]}
 
 
 async def _activity(arguments: ActivityArguments, sources: Sources) -> Any:

@@ -22,8 +22,8 @@ from shared.contracts.logs import LogQuery, log_term
 
 _BEFORE = timedelta(hours=12)
 #: The part that is read at once.
-_NEAR_BEFORE = timedelta(minutes=5)
-_AFTER = timedelta(minutes=15)
+_NEAR_BEFORE = timedelta(minutes=3)
+_AFTER = timedelta(minutes=10)
 _MAX_ANCESTORS = 8
 _MAX_DESCENDANTS = 40
 _MAX_QUERIES = 20
@@ -59,7 +59,7 @@ class _Walk:
         """Reads the starts near the time."""
         self._queries += 1
         q = f"{self._host} event.category:process event.type:start"
-        found = await self._sources.pages(LogQuery(q=q, since=self._near, until=self._until, limit=_PAGE), 2)
+        found = await self._sources.pages(LogQuery(q=q, since=self._near, until=self._until, limit=_PAGE), 1)
         self._near_starts = starts_in([compact(event) for event in found.events])
         self._all_near = found.complete
 

