@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from shared.contracts.wire import decode, encode, format_time
 
 _DEAD_LETTERS = "aurora.dead-letter."
 _SUMMARY_LENGTH = 160
+#: NATS answers nothing at all to a filter outside the stream.
+_SUBJECT = re.compile(r"aurora(\.[^\s.>*]+|\.\*)*(\.[^\s.>*]+|\.\*|\.>)")
 
 
 class _Credentials(msgspec.Struct):
@@ -35,8 +38,14 @@ class _Credentials(msgspec.Struct):
     password: str | None
 
 
+def _subject(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not _SUBJECT.fullmatch(value):
+        raise click.BadParameter("events are under aurora.>, for example 'aurora.alerts.*'")
+    return value
+
+
 @click.command("tail")
-@click.argument("subject", default="aurora.>")
+@click.argument("subject", default="aurora.>", callback=_subject)
 @click.option("--since", type=click.IntRange(0), metavar="SEQUENCE", help="Begin after this one; 0: with the oldest.")
 @click.option("--count", type=click.IntRange(1), help="End after so many events.")
 @options.data_dir
