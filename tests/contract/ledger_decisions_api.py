@@ -187,7 +187,12 @@ _SHAPES = (
         ),
         ("json", 'or {"sigma": "..."}'),
         ("rule", "201 with id (the Sigma id), title, level, status, enabled, logsource, tags"),
-        ("import", "aurora rules import PATH loads a folder or an archive, in one call, with a report"),
+        (
+            "import",
+            "aurora rules import PATH loads a folder or an archive, in one call, with a report",
+            "tests/system/test_path.py::test_an_imported_rule_matches_and_its_matches_are_counted_on_one_alert",
+            "tests/unit/cli/test_rulefiles.py::test_a_tar_archive_is_read_in_memory",
+        ),
     ),
     *bullet(
         _S,
