@@ -15,7 +15,7 @@ from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat
 from shared.contracts.common import Observable
 from shared.contracts.investigations import Citation
-from shared.errors import ALERT_NOT_FOUND, AuroraError
+from shared.errors import ALERT_NOT_FOUND, NOT_FOUND, VALIDATION, AuroraError
 
 _MAX_EVENTS = 6
 #: Sessions that belong to the system itself or to none.
@@ -35,6 +35,7 @@ _COMMAND_FIELDS = (
     "winlog.event_data.Destination",
 )
 
+_NO_SUCH_ALERT = (ALERT_NOT_FOUND, NOT_FOUND, VALIDATION)
 SessionField = Literal["auditd.session", "winlog.logon.id"]
 _SESSION_FIELDS: tuple[SessionField, ...] = ("auditd.session", "winlog.logon.id")
 
@@ -86,14 +87,17 @@ class Evidence:
 
 
 async def gather(params: AnalyzeThreat, work: Work) -> Evidence:
-    """Reads the alert and its first events. Raises AURORA-4042 when there is neither an alert nor an indicator."""
+    """Reads the alert and its most telling events. An alert that can't be read now is no error: `alert` is None.
+
+    Raises AURORA-4042 when there is neither such an alert nor an indicator."""
     evidence = Evidence(iocs=list(params.iocs))
     if params.alert_id is not None:
         citation = await work.use(GET_ALERT_TOOL, AlertArguments(params.alert_id))
         if citation is not None:
             evidence.alert, evidence.alert_citation = citation.result, citation
     if evidence.alert is None:
-        if not params.iocs:
+        unknown = params.alert_id is None or work.refusals.get(GET_ALERT_TOOL.name) in _NO_SUCH_ALERT
+        if unknown and not params.iocs:
             raise AuroraError(ALERT_NOT_FOUND, {"alert_id": params.alert_id})
         return evidence
     pointers = evidence.alert["evidence"]

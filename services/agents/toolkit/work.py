@@ -16,6 +16,7 @@ from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from shared.clock import new_id, utc_now
 from shared.contracts.agents import AGENT_CAPABILITIES, Budget, Handoff, Thought
+from shared.contracts.constants import ErrorCode
 from shared.contracts.investigations import Citation, Finding
 from shared.contracts.wire import encode
 from shared.errors import AuroraError
@@ -48,6 +49,8 @@ class Work:
         self._publish = publish
         self._patience = _AWAY_SECONDS
         self._known: dict[bytes, Citation] = {}
+        #: tool -> how the last call of it was refused by its source
+        self.refusals: dict[str, ErrorCode] = {}
         self.citations: list[Citation] = []
         self.findings: list[Finding] = []
         self.ruled_out: list[str] = []
@@ -73,6 +76,7 @@ class Work:
             self._skip(tool, "out of time")
             return None
         except AuroraError as error:
+            self.refusals[tool.name] = error.code
             self._skip(tool, f"{error.code.code} {error.message}")
             return None
         citation = record(self.agent, tool.name, arguments, result, utc_now())
