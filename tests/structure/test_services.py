@@ -120,14 +120,18 @@ def test_domain_rules_are_pure() -> None:
     assert not impure, listed(impure, "Take times, ids and settings as arguments; do I/O in service.py and store.py.")
 
 
+_NO_CODE = {"knowledge", "README.md"}
+
+
 def test_specialists_look_alike() -> None:
-    """agent.py, beside it what this specialist alone reasons with, and knowledge/ for its data."""
+    """agent.py, beside it what this specialist alone reasons with, knowledge/ for its data, and a README."""
     specialists = [entry for entry in _entries(SERVICES_FOLDER / "agents" / "roster") if entry.is_dir()]
     assert specialists, "services/agents/roster holds one folder per specialist"
-    without = [f"{name_of(folder)}/agent.py" for folder in specialists if not (folder / "agent.py").exists()]
-    assert not without, listed(without, "A specialist is served by its agent.py.")
+    needed = [folder / name for folder in specialists for name in ("agent.py", "README.md")]
+    without = [name_of(path) for path in needed if not path.exists()]
+    assert not without, listed(without, "A specialist is served by its agent.py; its README says what it looks at.")
     entries = [entry for folder in specialists for entry in _entries(folder)]
-    stray = [name_of(entry) for entry in entries if entry.suffix != ".py" and entry.name != "knowledge"]
+    stray = [name_of(entry) for entry in entries if entry.suffix != ".py" and entry.name not in _NO_CODE]
     assert not stray, listed(stray, "Data of a specialist belongs into its knowledge/ folder.")
 
 
