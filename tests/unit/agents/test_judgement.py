@@ -183,8 +183,13 @@ def test_an_unknown_indicator_is_told_and_never_guessed() -> None:
 
 
 def test_an_ordinary_tree_says_little_of_a_small_alert_and_nothing_of_a_severe_one() -> None:
-    assert 0 < endpoint.clean("medium") < 0.5
-    assert endpoint.clean("high") == endpoint.clean("critical") == 0
+    tree = citation({"processes": [{"command_line": "bash"}, {"command_line": "ls"}]})
+    assert 0 < endpoint.clean("medium", [tree]) < 0.5
+    assert endpoint.clean("high", [tree]) == endpoint.clean("critical", [tree]) == 0
+
+
+def test_a_process_seen_alone_is_no_tree() -> None:
+    assert endpoint.clean("low", [citation({"processes": [{"command_line": "ls"}]})]) == endpoint.clean("low", []) == 0
 
 
 def test_of_the_same_command_the_closest_process_counts() -> None:

@@ -61,7 +61,7 @@ class EndpointAnalyst:
             reason = "no process is known for this alert's events"
             return await undetermined(signs, evidence.iocs, level, reason, work)
         iocs = list(dict.fromkeys([*evidence.iocs, *extract(texts)]))
-        return await assess(signs, iocs, level, work, clean=judgement.clean(level))
+        return await assess(signs, iocs, level, work, clean=judgement.clean(level, trees))
 
     async def _trees(self, events: Sequence[Seen], work: Work) -> list[Citation]:
         found = await asyncio.gather(*(work.use(PROCESS_TREE, arguments) for arguments in _targets(events)))

@@ -27,10 +27,11 @@ _DISCOVERY = ((8, 0.7), (6, 0.6), (4, 0.4))
 _ORDINARY_TREE = 0.35
 
 
-def clean(level: Severity) -> float:
-    """How sure an ordinary tree makes of an ordinary cause: of a severe alert it says nothing, for a rule may know what
-    command lines don't show."""
-    return 0.0 if level in ("high", "critical") else _ORDINARY_TREE
+def clean(level: Severity, trees: Sequence[Citation]) -> float:
+    """How sure ordinary trees make of an ordinary cause. Of a severe alert they say nothing, for a rule may know what
+    command lines don't show; and a process that was seen without parent and children is no tree."""
+    seen = any(len(tree.result["processes"]) > 1 for tree in trees)
+    return _ORDINARY_TREE if seen and level not in ("high", "critical") else 0.0
 
 
 def distinct(processes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
