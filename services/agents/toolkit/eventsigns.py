@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import re2
 
+from services.agents.toolkit.behaviours import behaviours_in
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.signs import Sign
 from shared.contracts.investigations import Citation
@@ -27,6 +28,8 @@ _CONTEXT = (
     "destination.ip", "destination.port", "source.ip", "dns.question.name", "service.name",
     "powershell.file.script_block_text", "winlog.event_data.TargetImage", "winlog.event_data.GrantedAccess",
 )  # fmt: skip
+
+_RUN = ("process.command_line", "powershell.file.script_block_text")
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -108,11 +111,15 @@ def _shown(event: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def relevant(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of an event worth keeping: it started something, ran a script, or a fact holds of it; else None."""
-    ecs = event["ecs"]
+    """The fields of an event worth keeping: it started something, or it is telling; else None."""
     facts = facts_of(event)
     started = "start" in texts_of(event, "event.type") and "process" in texts_of(event, "event.category")
-    if not (facts or started or "powershell.file.script_block_text" in ecs):
+    if not (facts or started or is_telling(event)):
         return None
     names = {*_CONTEXT, *(name for fact in facts for name in (*fact.when, *fact.unless, *(fact.differs or ())))}
-    return {name: value for name, value in ecs.items() if name in names}
+    return {name: value for name, value in event["ecs"].items() if name in names}
+
+
+def is_telling(event: Mapping[str, Any]) -> bool:
+    """Whether a fact holds of the event, or what it ran or scripted shows a behaviour."""
+    return bool(facts_of(event) or behaviours_in([text for name in _RUN for text in texts_of(event, name)]))

@@ -164,5 +164,5 @@ def _unique(texts: Iterable[str]) -> list[str]:
 
 
 def _summary(verdict: Verdict, findings: Sequence[Finding]) -> str:
-    claims = "; ".join(finding.claim for finding in findings[:_SUMMARY_FINDINGS])
+    claims = "; ".join(_unique(finding.claim for finding in findings)[:_SUMMARY_FINDINGS])
     return f"{verdict.capitalize()}: {claims}" if claims else f"{verdict.capitalize()}: no finding"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.roster.endpoint_analyst import judgement
@@ -18,7 +18,7 @@ from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
 from services.agents.toolkit.tools.commands import DECODE_COMMAND
-from services.agents.toolkit.tools.logs import ACTIVITY, GET_EVENT, ActivityArguments
+from services.agents.toolkit.tools.logs import ACTIVITY, GET_EVENT, ActivityArguments, ActivityField
 from services.agents.toolkit.tools.processes import PROCESS_TREE, TreeArguments
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
@@ -66,6 +66,8 @@ class EndpointAnalyst:
     async def _trees(self, events: Sequence[Seen], work: Work) -> list[Citation]:
         found = await asyncio.gather(*(work.use(PROCESS_TREE, arguments) for arguments in _targets(events)))
         trees = {tree.id: tree for tree in found if tree is not None and tree.result["processes"]}
+        if not all(tree.result["complete"] for tree in trees.values()):
+            work.not_checked.append("a process tree was too large to be read to its end")
         return list(trees.values())
 
     async def _tree_signs(self, tree: Citation, work: Work) -> tuple[list[Sign], list[str]]:
@@ -83,21 +85,27 @@ class EndpointAnalyst:
 
     async def _deeds(self, events: Sequence[Seen], work: Work) -> list[Sign]:
         """What the alert's processes and sessions did besides."""
-        calls = [*_process_windows(events), *_session_windows(events)]
+        calls = [*_process_windows(events), *_session_windows(events), *_script_windows(events)]
+        found = await asyncio.gather(*(work.use(ACTIVITY, call) for call in calls))
         signs: list[Sign] = []
-        for arguments, deeds in zip(
-            calls, await asyncio.gather(*(work.use(ACTIVITY, call) for call in calls)), strict=True
-        ):
-            if deeds is None:
-                continue
-            found = [sign for event in deeds.result["events"] for sign in event_signs(event, deeds)]
-            for command in dict.fromkeys(_lines_of(deeds.result["events"])):
-                found += (await command_signs(command, deeds, work))[0]
-            found += judgement.discovery_signs(_lines_of(deeds.result["events"]), deeds)
-            if not found:
-                what = f"{arguments.field} {quote(arguments.value, 60)}"
-                work.ruled_out.append(f"attack behaviour in {deeds.result['seen']} event(s) of {what}")
-            signs += scaled(found, judgement.DEED_WEIGHT[arguments.field])
+        for arguments, deeds in zip(calls, found, strict=True):
+            if deeds is not None:
+                weight = judgement.DEED_WEIGHT[arguments.field]
+                signs += scaled(await self._deed_signs(arguments, deeds, work), weight)
+        return signs
+
+    async def _deed_signs(self, arguments: ActivityArguments, deeds: Citation, work: Work) -> list[Sign]:
+        events = deeds.result["events"]
+        commands = _lines_of(events)
+        signs = [sign for event in events for sign in event_signs(event, deeds)]
+        for command in dict.fromkeys(commands):
+            signs += (await command_signs(command, deeds, work))[0]
+        signs += judgement.discovery_signs(commands, deeds)
+        what = f"{arguments.field} {quote(arguments.value, 60)}"
+        if not signs:
+            work.ruled_out.append(f"attack behaviour in {deeds.result['seen']} event(s) of {what}")
+        if not deeds.result["complete"] or "truncated" in deeds.result:
+            work.not_checked.append(f"only the most telling events of {what} were kept")
         return signs
 
 
@@ -151,7 +159,18 @@ def _session_windows(events: Sequence[Seen]) -> list[ActivityArguments]:
     return list(found.values())[:_MAX_SESSIONS]
 
 
-def _window(host: str, field: Any, value: str, since: Any, until: Any) -> ActivityArguments:
+def _script_windows(events: Sequence[Seen]) -> list[ActivityArguments]:
+    """The other parts of scripts that were logged in several."""
+    found: dict[str, ActivityArguments] = {}
+    for seen in events:
+        host, script = seen.field("host.name"), seen.field("powershell.file.script_block_id")
+        if host and script and seen.field("winlog.event_data.MessageTotal") not in ("", "1"):
+            window = (seen.moment - timedelta(minutes=1), seen.moment + timedelta(minutes=1))
+            found.setdefault(script, _window(host, "powershell.file.script_block_id", script, *window))
+    return list(found.values())[:_MAX_SESSIONS]
+
+
+def _window(host: str, field: ActivityField, value: str, since: datetime, until: datetime) -> ActivityArguments:
     return ActivityArguments(host=host, field=field, value=value, since=since, until=until)
 
 

@@ -21,7 +21,13 @@ _FILE = Path(__file__).parent / "knowledge" / "discovery.json"
 #: What an ancestor did brought the process about; what its descendants did, it brought about.
 RELATION_WEIGHT = {"self": 1.0, "ancestor": 0.9, "descendant": 0.9}
 #: A login session on Linux is one visit; a logon on Windows may last for days and holds much that is not related.
-DEED_WEIGHT = {"process.entity_id": 1.0, "process.pid": 0.9, "auditd.session": 0.8, "winlog.logon.id": 0.5}
+DEED_WEIGHT = {
+    "process.entity_id": 1.0,
+    "powershell.file.script_block_id": 1.0,
+    "process.pid": 0.9,
+    "auditd.session": 0.8,
+    "winlog.logon.id": 0.5,
+}
 #: Questions of different kinds about host, accounts and network, and how much so many of them say.
 _DISCOVERY = ((8, 0.7), (6, 0.6), (4, 0.4))
 _ORDINARY_TREE = 0.35

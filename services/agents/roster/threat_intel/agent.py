@@ -34,6 +34,8 @@ from shared.contracts.logs import log_term
 _BEFORE = timedelta(hours=24)
 _AFTER = timedelta(hours=1)
 _MAX_SOURCES = 4
+#: The host itself, and nobody.
+_NO_SOURCES = ("", "127.0.0.1", "::1")
 _MAX_ACCOUNTS = 2
 _MAX_SIGHTINGS = 6
 #: Which indicators tell most; hashes of ordinary programs are everywhere.
@@ -133,7 +135,7 @@ def _sources(evidence: Evidence, iocs: Sequence[Observable]) -> list[str]:
     """The addresses that acted, the events' own first."""
     acted = [seen.field("source.ip") for seen in evidence.events]
     named = [evidence.entity("source_ip"), *(ioc.value for ioc in iocs if ioc.type == "ip")]
-    return [source for source in dict.fromkeys([*acted, *named]) if source][:_MAX_SOURCES]
+    return [source for source in dict.fromkeys([*acted, *named]) if source not in _NO_SOURCES][:_MAX_SOURCES]
 
 
 def _accounts(evidence: Evidence) -> list[tuple[str, str]]:

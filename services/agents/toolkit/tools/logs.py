@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.agents.toolkit.eventsigns import relevant
+from services.agents.toolkit.eventsigns import is_telling, relevant
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from shared.contracts.constants import SIEM_READ
@@ -19,7 +19,13 @@ _PAGE = 200
 _MAX_KEPT = 40
 #: What a deeper look at one event may need, in characters of one field.
 _FIELD = 8192
-_BRIEF_FIELD = 400
+_BRIEF = 400
+_SCRIPT_FIELD = "powershell.file.script_block_text"
+_SCRIPT = 1500
+
+ActivityField = Literal[
+    "process.entity_id", "process.pid", "auditd.session", "winlog.logon.id", "powershell.file.script_block_id"
+]
 
 
 class EventArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +39,7 @@ class ActivityArguments(msgspec.Struct, frozen=True, kw_only=True):
     """Whose events: those of a host whose `field` has the value; `since` included, `until` not."""
 
     host: str
-    field: Literal["process.entity_id", "process.pid", "auditd.session", "winlog.logon.id"]
+    field: ActivityField
     value: str
     since: datetime
     until: datetime
@@ -72,11 +78,11 @@ async def _activity(arguments: ActivityArguments, sources: Sources) -> Any:
         brief = _brief(event)
         if brief is not None:
             kept.setdefault(msgspec.json.encode([brief["dataset"], brief["ecs"]]), brief)
-    events = list(kept.values())
+    first = sorted(kept.values(), key=lambda brief: not is_telling(brief))[:_MAX_KEPT]
     return {
         "seen": len(found.events),
-        "events": events[:_MAX_KEPT],
-        "complete": found.complete and len(events) <= _MAX_KEPT,
+        "events": sorted(first, key=lambda brief: (brief["timestamp"], brief["log_id"])),
+        "complete": found.complete and len(kept) <= _MAX_KEPT,
     }
 
 
@@ -90,7 +96,7 @@ def _brief(event: LogEvent) -> dict[str, Any] | None:
         "timestamp": format_time(event.timestamp),
         "dataset": event.dataset,
         "message": event.message[:200],
-        "ecs": {name: _bounded(value, _BRIEF_FIELD) for name, value in fields.items()},
+        "ecs": {name: _bounded(value, _SCRIPT if name == _SCRIPT_FIELD else _BRIEF) for name, value in fields.items()},
     }
 
 
