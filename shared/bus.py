@@ -27,7 +27,8 @@ STREAM = "AURORA"
 SUBJECTS = "aurora.>"
 _DAY = 24 * 3600
 _BACKOFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 60.0)
-_ACK_WAIT_SECONDS = 60
+# What a killed consumer had fetched comes again after this; a handler is one transaction.
+_ACK_WAIT_SECONDS = 15
 _log = get_logger("bus")
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
@@ -132,7 +133,7 @@ class Bus:
     ) -> None:
         while True:
             try:
-                messages = await subscription.fetch(32, timeout=5)
+                messages = await subscription.fetch(8, timeout=5)
             except TimeoutError:
                 continue
             for message in messages:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -106,11 +106,14 @@ async def claim(database: Database, owner: str, now: datetime, lease_seconds: fl
     )
 
 
-async def renew(database: Database, owner: str, now: datetime, lease_seconds: float) -> None:
-    """Keeps everything this process works on."""
+async def renew(
+    database: Database, owner: str, identifiers: Collection[str], now: datetime, lease_seconds: float
+) -> None:
+    """Keeps what this process works on."""
     await database.execute(
-        "UPDATE investigations SET lease_until = $2 WHERE lease_owner = $1 AND status = 'running'",
+        "UPDATE investigations SET lease_until = $3 WHERE lease_owner = $1 AND id = ANY($2) AND status = 'running'",
         owner,
+        list(identifiers),
         now + timedelta(seconds=lease_seconds),
     )
 

@@ -69,6 +69,7 @@ class Workers:
         self._queued = queued
         self._lease = settings.lease_seconds
         self._owner = new_id()
+        self._at_work: set[str] = set()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -76,7 +77,7 @@ class Workers:
             try:
                 claimed = await store.claim(self._database, self._owner, utc_now(), self._lease)
                 if claimed is not None:
-                    await self._investigate(claimed)
+                    await self._work_on(claimed)
                     continue
             except AuroraError as error:
                 # A store is away. The lease runs out and the investigation is taken again, behind its last step.
@@ -88,13 +89,21 @@ class Workers:
             except TimeoutError:
                 continue
 
+    async def _work_on(self, claimed: Claimed) -> None:
+        # Only while this lasts is the lease renewed: one that was let go must become free, also for ourselves.
+        self._at_work.add(claimed.id)
+        try:
+            await self._investigate(claimed)
+        finally:
+            self._at_work.discard(claimed.id)
+
     async def keep_leases(self) -> None:
         """Runs until cancelled; then gives back what is not finished."""
         try:
             while True:
                 await asyncio.sleep(self._lease / 3)
                 try:
-                    await store.renew(self._database, self._owner, utc_now(), self._lease)
+                    await store.renew(self._database, self._owner, self._at_work, utc_now(), self._lease)
                 except AuroraError as error:
                     _log.warning("leases not renewed", reason=error.code.code)
         finally:
@@ -134,7 +143,11 @@ class Workers:
                 for call in wave:
                     await self._dispatcher.plan(_step(claimed, call))
                 continue
-            await asyncio.gather(*(self._dispatcher.execute(identifier) for identifier in unfinished))
+            calls = (self._dispatcher.execute(identifier) for identifier in unfinished)
+            # All end before any failure counts: a call that went on alone would write behind the next attempt's back.
+            for answer in await asyncio.gather(*calls, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
 
     async def _finish(self, claimed: Claimed, outcome: Outcome, steps: Sequence[Stored]) -> None:
         async with self._database.transaction() as connection:
