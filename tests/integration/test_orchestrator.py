@@ -1,183 +1,41 @@
-"""Investigations on real Postgres and JetStream, with specialists that really speak JSON-RPC over WebSocket.
-
-The specialists here answer at once with what a test wants; everything between an alert and a receipt is the product.
-"""
+"""From an alert to a receipt: planned, handed over, recorded, merged; and what happens when a part dies."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
+from services.orchestrator.dispatch import store as dispatches
 from services.orchestrator.dispatch.service import Dispatcher
 from services.orchestrator.investigations import domain
-from services.orchestrator.investigations.service import InvestigationsService
 from services.orchestrator.investigations.work import Workers
 from services.orchestrator.settings import OrchestratorSettings
-from shared.bus import Bus
-from shared.client import Client
-from shared.clock import new_id, utc_now
-from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, AnalyzeThreat, Assessment
-from shared.contracts.alerts import ALERT_CREATED, GET_ALERT, Alert, AlertChanged
+from shared.clock import utc_now
+from shared.contracts.agents import AGENT_IDS, AnalyzeThreat, Assessment
 from shared.contracts.common import Observable
-from shared.contracts.events import CloudEvent
 from shared.contracts.investigations import (
-    Citation,
     DispatchQuery,
     DispatchRequest,
-    Finding,
     InvestigateRequest,
-    Investigation,
     InvestigationQuery,
 )
-from shared.contracts.wire import decode
 from shared.errors import AGENT_NOT_FOUND, ALERT_NOT_FOUND, INTERNAL, UNAVAILABLE, VALIDATION, AuroraError
-from shared.http import Call, application, bind
-from shared.identity import ROLE_PERMISSIONS, Principal, service_principal
-from shared.outbox import Outbox, event_bytes
-from shared.postgres import Database
-from shared.rpc import CallContext, Peer, PeerLimits, serve
-from shared.rpc import bind as bind_method
-from tests.roles import migrated
-from tests.shapes import alert
+from shared.identity import Principal
+from shared.rpc import CallContext, Peer, PeerLimits
+from tests.orchestrator import ANALYST, Room, assessed, created, only, orchestrator
 from tests.stack import Servers
-
-MIGRATIONS = Path(__file__).parents[2] / "services" / "orchestrator" / "migrations"
-ANALYST = Principal("user_ada", "user", "ada", "analyst", ROLE_PERMISSIONS["analyst"])
-Answer = Callable[[AnalyzeThreat, CallContext], Awaitable[Assessment]]
-
-
-def assessed(agent: str, verdict: str = "malicious", confidence: float = 0.9) -> Assessment:
-    citation = Citation(
-        id=f"tr_{agent}", agent=agent, tool="search_logs", arguments={"q": "x"}, result={}, executed_at=utc_now()
-    )
-    return Assessment(
-        severity="high",
-        confidence=confidence,
-        mitre_techniques=["T1059.004"],
-        iocs=[Observable("ip", "192.0.2.7")],
-        verdict=verdict,  # type: ignore[arg-type]
-        findings=[Finding(agent=agent, claim=f"{agent} saw it", confidence=confidence, citations=[citation.id])],
-        citations=[citation],
-    )
-
-
-@dataclass
-class Specialists:
-    """What each specialist answers, and the handoffs it was asked with."""
-
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[tuple[str, CallContext, AnalyzeThreat]] = field(default_factory=list)
-
-    def handler(self, agent: str) -> Answer:
-        async def analyze(params: AnalyzeThreat, context: CallContext) -> Assessment:
-            self.asked.append((agent, context, params))
-            answer = self.answers.get(agent)
-            return assessed(agent) if answer is None else await answer(params, context)
-
-        return analyze
-
-    def agents(self) -> list[str]:
-        return [agent for agent, _, _ in self.asked]
-
-
-@dataclass
-class Room:
-    """An orchestrator on a schema of its own."""
-
-    database: Database
-    bus: Bus
-    outbox: Outbox
-    dispatcher: Dispatcher
-    investigations: InvestigationsService
-    specialists: Specialists
-    settings: OrchestratorSettings
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[asyncio.Task[None]]:
-        """One worker with its lease; cancelled at the end of the block."""
-        workers = Workers(self.database, self.outbox, self.dispatcher, self.investigations.queued, self.settings)
-        tasks = [asyncio.create_task(workers.run()), asyncio.create_task(workers.keep_leases())]
-        try:
-            yield tasks[0]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    async def ended(self, identifier: str) -> Investigation:
-        async with asyncio.timeout(30):
-            while (found := await self.investigations.get(identifier)).completed_at is None:  # noqa: ASYNC110 - a row
-                await asyncio.sleep(0.02)
-        return found
-
-
-async def _get_alert(call: Call[None, None]) -> Alert:
-    if call.path["alert_id"].endswith("9"):
-        raise AuroraError(ALERT_NOT_FOUND)
-    return alert(call.path["alert_id"])
-
-
-async def _anyone(_request: web.Request) -> Principal:
-    return Principal("user_x", "user", "x", "admin", ROLE_PERMISSIONS["admin"])
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def room(servers: Servers) -> AsyncIterator[Room]:
-    """Postgres, JetStream, three specialists, and a siem that knows every alert but those that end in 9."""
-    settings = OrchestratorSettings(unreachable_seconds=1.0, lease_seconds=1.5, step_seconds=10.0)
-    specialists = Specialists()
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(migrated(servers, "orchestrator", MIGRATIONS))
-        bus = await Bus.connect(
-            servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="test-orchestrator"
-        )
-        stack.push_async_callback(bus.close)
-        app = application("siem", [bind(GET_ALERT, _get_alert)], authenticate=_anyone, mode=lambda: "monitor")
-        siem = await stack.enter_async_context(TestServer(app))
-        client = await stack.enter_async_context(Client(str(siem.make_url("/")), token=lambda: "any"))
-        peers: dict[str, Peer] = {}
-        for agent in AGENT_IDS:
-            peers[agent] = await _specialist(stack, agent, specialists)
-        outbox = Outbox(database, bus, "orchestrator")
-        dispatcher = Dispatcher(database, peers, settings)
-        investigations = InvestigationsService(database, outbox, dispatcher, client)
-        yield Room(database, bus, outbox, dispatcher, investigations, specialists, settings)
-
-
-async def _specialist(stack: AsyncExitStack, agent: str, specialists: Specialists) -> Peer:
-    server = await serve(
-        [bind_method(ANALYZE_THREAT, specialists.handler(agent))],
-        host="127.0.0.1",
-        port=0,
-        authenticate=lambda _token: service_principal("orchestrator"),
-    )
-    stack.push_async_callback(server.close, 0.1)
-    return await stack.enter_async_context(
-        Peer(f"ws://127.0.0.1:{server.port}/", lambda: "any", PeerLimits(connect_seconds=0.5))
-    )
-
-
-async def created(room: Room, alert_id: str) -> tuple[CloudEvent, AlertChanged]:
-    """The event of a new alert, as the bus delivers it."""
-    data = AlertChanged(alert(alert_id), [])
-    event = decode(event_bytes(ALERT_CREATED, data, service="siem", event_id=new_id()), CloudEvent)
-    await room.investigations.on_alert(event, data)
-    return event, data
-
-
-async def only(room: Room, alert_id: str) -> Investigation:
-    page = await room.investigations.list_investigations(InvestigationQuery(alert_id=alert_id))
-    assert len(page.items) == 1
-    return page.items[0]
+    """An orchestrator on a schema of its own."""
+    async with orchestrator(servers) as room:
+        yield room
 
 
 async def test_an_alert_becomes_one_investigation_with_a_cited_verdict(room: Room) -> None:
@@ -254,6 +112,26 @@ async def test_a_worker_that_dies_in_a_step_loses_and_repeats_nothing(room: Room
     assert room.specialists.agents().count("triage") == 1
     handoffs = {c.handoff.handoff_id for agent, c, _ in room.specialists.asked if c.handoff and agent != "triage"}
     assert len(handoffs) == 2, "the same handoffs were sent again, not others"
+
+
+async def test_an_investigation_dropped_while_the_store_was_away_is_taken_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dispatches.finish
+    away = [True]
+
+    async def finish(*arguments: Any) -> Any:
+        if arguments[2] == "completed" and away and away.pop():
+            raise AuroraError(UNAVAILABLE)
+        return await whole(*arguments)
+
+    monkeypatch.setattr(dispatches, "finish", finish)
+    await created(room, "ALRT-2026-000014")
+    async with room.working():
+        investigation = await room.ended((await only(room, "ALRT-2026-000014")).id)
+    assert not away
+    assert (investigation.status, len(investigation.steps)) == ("completed", 3)
+    assert room.specialists.agents().count("triage") == 1, "its answer was kept by the agent"
 
 
 async def test_an_investigation_under_way_is_the_answer_to_a_second_request(room: Room) -> None:
