@@ -11,16 +11,25 @@ from cli.paging import every
 from cli.session import Session
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
 from shared.contracts.investigations import LIST_INVESTIGATIONS, Investigation, InvestigationQuery
+from shared.errors import AuroraError
 
 T = TypeVar("T")
 
 
 async def found(ask: Callable[[], Awaitable[T | None]], what: str, seconds: float = 30.0) -> T:
-    """What `ask` answers once it isn't None. Raises TimeoutError, naming `what`, after `seconds`."""
+    """What `ask` answers once it isn't None; a stack that is busy or away is asked again.
+
+    Raises TimeoutError, naming `what`, after `seconds`.
+    """
     try:
         async with asyncio.timeout(seconds):
             while True:
-                answer = await ask()
+                try:
+                    answer = await ask()
+                except AuroraError as error:
+                    if not error.code.retryable:
+                        raise
+                    answer = None
                 if answer is not None:
                     return answer
                 await asyncio.sleep(0.1)
