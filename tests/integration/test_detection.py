@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from shared.errors import UNAVAILABLE, AuroraError
 from shared.outbox import Outbox
 from shared.postgres import Connection, Database
 from tests.roles import migrated
-from tests.stack import Servers
+from tests.stack import Servers, until
 
 MIGRATIONS = Path(__file__).parents[2] / "services" / "siem" / "migrations"
 NOW = datetime(2026, 6, 14, 12, tzinfo=UTC)
@@ -38,14 +39,15 @@ detection: {selection: {word: needle}, condition: selection}
 
 
 class Given:
-    """A work list that holds nothing: the tests hand batches over themselves."""
+    """A work list that the tests fill themselves."""
 
     def __init__(self) -> None:
         self.completed: list[int] = []
         self.broken = False
+        self.waiting: asyncio.Queue[Batch] = asyncio.Queue()
 
     async def next(self) -> Batch:
-        raise AssertionError("not asked")
+        return await self.waiting.get()
 
     async def complete(self, connection: Connection, batch: Batch) -> None:
         assert await connection.fetchval("SELECT true")
@@ -54,7 +56,7 @@ class Given:
         self.completed.append(batch.seq)
 
     async def release(self, batch: Batch) -> None:
-        raise AssertionError("not asked")
+        self.waiting.put_nowait(Batch(batch.seq, batch.events, batch.attempts + 1))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -118,3 +120,28 @@ async def test_an_event_that_breaks_the_engine_is_told_and_holds_nothing_up(
     assert len((await alerts.list_alerts(AlertQuery())).items) == 1
     told = await database.fetchval("SELECT count(*) FROM outbox WHERE subject = $1", DETECTION_FAILED.name)
     assert (told, given.completed) == (1, [1])
+
+
+async def test_a_batch_that_breaks_stays_on_the_list_and_the_next_goes_on(
+    database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Given()
+    detection, alerts = await _ready(database, bus, given)
+    whole = AlertsService.raise_all
+    broken = [True]
+
+    async def raise_all(self: AlertsService, connection: Connection, drafts: Any) -> Any:
+        if broken and broken.pop():
+            raise ZeroDivisionError
+        return await whole(self, connection, drafts)
+
+    monkeypatch.setattr(AlertsService, "raise_all", raise_all)
+    for seq in (1, 2):
+        given.waiting.put_nowait(Batch(seq, batch("needle").events))
+    running = asyncio.create_task(detection.run())
+    await until(lambda: len(given.completed) == 2, "both batches")
+    running.cancel()
+    await asyncio.wait([running])
+    assert given.completed == [2, 1]
+    [alert] = (await alerts.list_alerts(AlertQuery())).items
+    assert alert.count == 2

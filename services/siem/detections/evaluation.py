@@ -99,8 +99,16 @@ class Detection:
             except AuroraError as error:
                 # A store is away: nothing was committed, the batch waits for it.
                 _log.warning("batch waits", batch=batch.seq, reason=error.code.code, detail=error.detail)
-                await self._batches.release(batch)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._give_back(batch)
+            except Exception as error:  # noqa: BLE001 - a batch that breaks must not stop the others; it stays on the list
+                FAILURES.inc(len(batch.events))
+                _log.error("batch broke", batch=batch.seq, attempts=batch.attempts, exc_info=error)
+                await self._give_back(batch)
+
+    async def _give_back(self, batch: Batch) -> None:
+        """It comes again after the others, later each time."""
+        await self._batches.release(batch)
+        await asyncio.sleep(_RETRY_SECONDS)
 
     async def evaluate(self, batch: Batch) -> None:
         """Evaluates one batch and commits what follows from it."""
