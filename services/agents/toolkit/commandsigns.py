@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from services.agents.toolkit.behaviours import behaviours_in
 from services.agents.toolkit.decoding import MAX_INPUT, decode
 from services.agents.toolkit.fencing import quote
@@ -18,22 +16,24 @@ _HIDDEN_WEIGHT = 0.3
 
 async def command_signs(command: str, carrier: Citation, work: Work) -> tuple[list[Sign], list[str]]:
     """The signs of one command line, and the texts that were hidden in it (for indicators)."""
-    signs = _signs([command], f"{quote(command)}", carrier)
+    if not work.may_read(len(command)):
+        return [], []
+    signs = _signs(command, quote(command), carrier)
     if not decode(command[:MAX_INPUT]):
         return signs, []
     decoded = await work.use(DECODE_COMMAND, CommandArguments(command[:MAX_INPUT]))
     if decoded is None:
         return signs, []
-    layers = decoded.result["layers"]
-    for layer in layers:
+    hidden = [layer for layer in decoded.result["layers"] if work.may_read(len(layer["text"]))]
+    for layer in hidden:
         encoding = f"text hidden in a command line ({layer['encoding']}): {quote(layer['text'])}"
         signs.append(Sign("hidden-text", encoding, _HIDDEN_WEIGHT, ("T1027",), decoded))
-        signs += _signs([layer["text"]], f"hidden text {quote(layer['text'])}", decoded)
-    return signs, [layer["text"] for layer in layers]
+        signs += _signs(layer["text"], f"hidden text {quote(layer['text'])}", decoded)
+    return signs, [layer["text"] for layer in hidden]
 
 
-def _signs(texts: Sequence[str], where: str, carrier: Citation) -> list[Sign]:
+def _signs(text: str, where: str, carrier: Citation) -> list[Sign]:
     return [
         Sign(behaviour.id, f"{behaviour.text}: {where}", behaviour.weight, behaviour.techniques, carrier)
-        for behaviour in behaviours_in(texts)
+        for behaviour in behaviours_in(text)
     ]

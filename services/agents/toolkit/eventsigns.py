@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import re2
@@ -51,12 +51,24 @@ class _Knowledge(msgspec.Struct):
 
 
 _Tests = tuple[tuple[str, Any], ...]
+_Compiled = tuple[Fact, _Tests, _Tests]
+#: Fields that most events have: a fact is looked up by another of its fields where it has one.
+_COMMON = ("message", "event.category", "event.type", "event.action", "event.outcome", "process.executable")
 
 
 @lru_cache(maxsize=1)
-def _compiled() -> tuple[tuple[Fact, _Tests, _Tests], ...]:
-    known = msgspec.json.decode(_FILE.read_bytes(), type=_Knowledge).facts
-    return tuple((fact, _patterns(fact.when), _patterns(fact.unless)) for fact in known)
+def known() -> tuple[Fact, ...]:
+    """All facts, in the order of the file."""
+    return tuple(msgspec.json.decode(_FILE.read_bytes(), type=_Knowledge).facts)
+
+
+@lru_cache(maxsize=1)
+def _by_field() -> dict[str, list[_Compiled]]:
+    found: dict[str, list[_Compiled]] = {}
+    for fact in known():
+        field = min(fact.when, key=lambda name: name in _COMMON)
+        found.setdefault(field, []).append((fact, _patterns(fact.when), _patterns(fact.unless)))
+    return found
 
 
 def _patterns(conditions: Mapping[str, str]) -> _Tests:
@@ -75,13 +87,16 @@ def texts_of(event: Mapping[str, Any], name: str) -> list[str]:
 
 def facts_of(event: Mapping[str, Any]) -> list[Fact]:
     """The facts that hold of one compact event."""
-    return [
-        fact
-        for fact, when, unless in _compiled()
-        if all(_found(event, name, pattern) for name, pattern in when)
+    candidates = [item for name in ("message", *event["ecs"]) for item in _by_field().get(name, ())]
+    return [fact for fact, when, unless in candidates if _holds(event, fact, when, unless)]
+
+
+def _holds(event: Mapping[str, Any], fact: Fact, when: _Tests, unless: _Tests) -> bool:
+    return (
+        all(_found(event, name, pattern) for name, pattern in when)
         and not any(_found(event, name, pattern) for name, pattern in unless)
         and (fact.differs is None or _differ(event, *fact.differs))
-    ]
+    )
 
 
 def _found(event: Mapping[str, Any], name: str, pattern: Any) -> bool:
@@ -110,16 +125,19 @@ def _shown(event: Mapping[str, Any], names: Sequence[str]) -> str:
     return " ".join(shown) or quote(event["message"])
 
 
-def relevant(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of an event worth keeping: it started something, or it is telling; else None."""
+class Relevant(NamedTuple):
+    """The fields of an event worth keeping, and whether they speak of intent."""
+
+    fields: dict[str, Any]
+    telling: bool
+
+
+def relevant(event: Mapping[str, Any]) -> Relevant | None:
+    """What to keep of an event that started something or speaks of intent; None for any other."""
     facts = facts_of(event)
+    telling = bool(facts) or any(behaviours_in(text) for name in _RUN for text in texts_of(event, name))
     started = "start" in texts_of(event, "event.type") and "process" in texts_of(event, "event.category")
-    if not (facts or started or is_telling(event)):
+    if not (telling or started):
         return None
     names = {*_CONTEXT, *(name for fact in facts for name in (*fact.when, *fact.unless, *(fact.differs or ())))}
-    return {name: value for name, value in event["ecs"].items() if name in names}
-
-
-def is_telling(event: Mapping[str, Any]) -> bool:
-    """Whether a fact holds of the event, or what it ran or scripted shows a behaviour."""
-    return bool(facts_of(event) or behaviours_in([text for name in _RUN for text in texts_of(event, name)]))
+    return Relevant({name: value for name, value in event["ecs"].items() if name in names}, telling)

@@ -125,7 +125,7 @@ def most_telling(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[
 
 
 def _weight(message: str) -> float:
-    return max((behaviour.weight for behaviour in behaviours_in([message])), default=0.0)
+    return max((behaviour.weight for behaviour in behaviours_in(message)), default=0.0)
 
 
 def _time(text: str | None) -> datetime | None:

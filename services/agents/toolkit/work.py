@@ -26,6 +26,8 @@ A = TypeVar("A")
 Publish = Callable[[Thought], Awaitable[None]]
 Kind = Literal["started", "tool", "finding", "finished", "failed"]
 _TEXT = 500
+#: Characters of commands and scripts that are judged for one handoff.
+_MAX_TEXT = 256 * 1024
 #: How long a store that is away is waited for: a service restarts in less.
 _AWAY_SECONDS = 25.0
 _RETRY_SECONDS = 0.5
@@ -48,6 +50,7 @@ class Work:
         self._sources = sources
         self._publish = publish
         self._patience = _AWAY_SECONDS
+        self._text_left = _MAX_TEXT
         self._known: dict[bytes, Citation] = {}
         #: tool -> how the last call of it was refused by its source
         self.refusals: dict[str, ErrorCode] = {}
@@ -55,6 +58,14 @@ class Work:
         self.findings: list[Finding] = []
         self.ruled_out: list[str] = []
         self.not_checked: list[str] = []
+
+    def may_read(self, characters: int) -> bool:
+        """Whether so much more text may be judged: attackers choose its length, and 32 KiB may take half a second."""
+        self._text_left -= characters
+        note = "the texts are too long to be read to their end"
+        if self._text_left < 0 and note not in self.not_checked:
+            self.not_checked.append(note)
+        return self._text_left >= 0
 
     async def use(self, tool: Tool[A], arguments: A) -> Citation | None:
         """Runs a tool and records it; None, with a note under `not_checked`, when it could not be run.

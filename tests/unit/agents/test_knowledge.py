@@ -19,12 +19,11 @@ TECHNIQUE = re.compile(r"T\d{4}(\.\d{3})?")
 
 
 def weight_of(command: str) -> float:
-    return combined_weight(behaviour.weight for behaviour in behaviours_in([command]))
+    return combined_weight(behaviour.weight for behaviour in behaviours_in(command))
 
 
 def test_every_piece_of_knowledge_names_techniques_and_a_weight() -> None:
-    known: list[Any] = [behaviour for behaviour, _ in behaviours._compiled()]
-    known += [fact for fact, _, _ in eventsigns._compiled()]
+    known: list[Any] = [*behaviours.known(), *eventsigns.known()]
     for item in known:
         assert 0 < item.weight < 1, item.id
         assert item.techniques, item.id

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-from services.agents.toolkit.eventsigns import is_telling, relevant
+from services.agents.toolkit.eventsigns import relevant
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from shared.contracts.constants import SIEM_READ
@@ -57,8 +58,9 @@ def compact(event: LogEvent) -> dict[str, Any]:
 
 
 def _bounded(value: Any, length: int) -> Any:
-    if isinstance(value, str):
-        return value[:length]
+    if isinstance(value, str) and len(value) > length:
+        # The end too: padding must not hide what follows it.
+        return f"{value[: length - length // 4]}…{value[-(length // 4) :]}"
     if isinstance(value, list):
         return [_bounded(item, length) for item in value[:50]]
     return value
@@ -73,30 +75,30 @@ async def _activity(arguments: ActivityArguments, sources: Sources) -> Any:
     q = f"{log_term('host.name', arguments.host)} {log_term(arguments.field, arguments.value)}"
     query = LogQuery(q=q, since=arguments.since, until=arguments.until, limit=_PAGE)
     found = await sources.pages(query, 2)
-    kept: dict[bytes, dict[str, Any]] = {}
+    telling: dict[bytes, dict[str, Any]] = {}
+    others: dict[bytes, dict[str, Any]] = {}
     for event in reversed(found.events):
-        brief = _brief(event)
-        if brief is not None:
-            kept.setdefault(msgspec.json.encode([brief["dataset"], brief["ecs"]]), brief)
-    first = sorted(kept.values(), key=lambda brief: not is_telling(brief))[:_MAX_KEPT]
+        kept = relevant(compact(event))
+        if kept is not None:
+            brief = _brief(event, kept.fields)
+            key = msgspec.json.encode([brief["dataset"], brief["ecs"]])
+            (telling if kept.telling else others).setdefault(key, brief)
+    briefs = [*telling.values(), *others.values()]
     return {
         "seen": len(found.events),
-        "events": sorted(first, key=lambda brief: (brief["timestamp"], brief["log_id"])),
-        "complete": found.complete and len(kept) <= _MAX_KEPT,
+        "events": sorted(briefs[:_MAX_KEPT], key=lambda brief: (brief["timestamp"], brief["log_id"])),
+        "complete": found.complete and len(briefs) <= _MAX_KEPT,
     }
 
 
-def _brief(event: LogEvent) -> dict[str, Any] | None:
-    """The event with the fields that say what was done; None for one that says nothing of interest."""
-    fields = relevant(compact(event))
-    if fields is None:
-        return None
+def _brief(event: LogEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
+    lengths = {_SCRIPT_FIELD: _SCRIPT}
     return {
         "log_id": event.id,
         "timestamp": format_time(event.timestamp),
         "dataset": event.dataset,
         "message": event.message[:200],
-        "ecs": {name: _bounded(value, _SCRIPT if name == _SCRIPT_FIELD else _BRIEF) for name, value in fields.items()},
+        "ecs": {name: _bounded(value, lengths.get(name, _BRIEF)) for name, value in fields.items()},
     }
 
 
