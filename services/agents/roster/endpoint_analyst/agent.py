@@ -24,9 +24,9 @@ from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.investigations import Citation
 
-_MAX_TREES = 3
+_MAX_TREES = 4
 _MAX_PROCESSES = 60
-_MAX_SESSIONS = 2
+_MAX_SESSIONS = 4
 _BEFORE, _AFTER = timedelta(minutes=10), timedelta(minutes=30)
 
 

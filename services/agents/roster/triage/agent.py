@@ -36,7 +36,7 @@ _HISTORY = timedelta(days=7)
 _RECENT = timedelta(minutes=30)
 _AROUND = timedelta(minutes=15)
 _MAX_COMMANDS = 8
-_MAX_SESSIONS = 2
+_MAX_SESSIONS = 4
 
 
 class Triage:
