@@ -112,16 +112,21 @@ async def gather(params: AnalyzeThreat, work: Work) -> Evidence:
 
 
 def most_telling(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """At most so many of an alert's evidence: first what speaks of intent by its line, then evenly over the rest, each
-    line once."""
+    """At most so many of an alert's evidence: first what speaks of intent by its line, then different lines, then the
+    same line again (it may be another's), each evenly over the time."""
     distinct = list({item.get("message") or item["log_id"]: item for item in items}.values())
     weighed = [(_weight(item.get("message") or ""), item) for item in distinct]
-    telling = [item for weight, item in sorted(weighed, key=lambda pair: -pair[0]) if weight > 0][: most - most // 3]
-    rest = [item for item in distinct if item not in telling]
-    room = most - len(telling)
-    if len(rest) > room:
-        rest = [rest[place * (len(rest) - 1) // max(room - 1, 1)] for place in range(room)]
-    return [*telling, *rest]
+    telling = [item for weight, item in sorted(weighed, key=lambda pair: -pair[0]) if weight > 0]
+    chosen = telling[: most - most // 3]
+    for candidates in (distinct, items):
+        chosen += _evenly([item for item in candidates if item not in chosen], most - len(chosen))
+    return chosen
+
+
+def _evenly(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    if len(items) <= most:
+        return list(items)
+    return [items[place * (len(items) - 1) // max(most - 1, 1)] for place in range(most)]
 
 
 def _weight(message: str) -> float:

@@ -107,7 +107,7 @@ def logins(
     return citation(
         {
             "count": count,
-            "at_least": False,
+            "at_least": count >= 200,
             "first_seen": f"2026-11-22T{first}:00:00.000Z" if count else None,
             "last_seen": f"2026-11-22T{last}:00:00.000Z" if count else None,
             "values": {"user.name": dict.fromkeys(names, 1)},
@@ -135,6 +135,10 @@ def test_a_login_before_the_first_failure_was_not_guessed() -> None:
 def test_mistyped_passwords_are_no_guessing() -> None:
     assert intel.login_signs("192.0.2.7", logins(3), logins(1)) == []
     assert intel.login_signs("192.0.2.7", logins(12), logins(150)) == []
+
+
+def test_failures_beyond_counting_are_guessing_whatever_else_succeeded() -> None:
+    assert intel.login_signs("192.0.2.7", logins(200), logins(90, first="02"))[0].kind == "guessing"
 
 
 def requests(count: int, paths: int, statuses: dict[str, int]) -> Citation:
@@ -216,6 +220,14 @@ def test_of_many_events_the_telling_ones_are_looked_at_and_the_rest_evenly() -> 
     assert chosen == ["loud", "0", "12", "24", "36", "49"]
 
 
-def test_lines_that_repeat_are_looked_at_once() -> None:
+def test_a_line_that_repeats_comes_after_all_others_and_evenly() -> None:
     repeated = [{"log_id": str(number), "message": "the same"} for number in range(50)]
-    assert len(most_telling(repeated, 6)) == 1
+    once = {"log_id": "once", "message": "another"}
+    chosen = [item["log_id"] for item in most_telling([*repeated, once], 4)]
+    assert set(chosen[:2]) == {"49", "once"}
+    assert chosen[2:] == ["0", "48"]
+
+
+def test_an_alert_of_few_events_is_looked_at_whole() -> None:
+    few = [{"log_id": str(number), "message": "the same"} for number in range(3)]
+    assert sorted(item["log_id"] for item in most_telling(few, 6)) == ["0", "1", "2"]

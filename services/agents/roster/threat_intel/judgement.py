@@ -79,7 +79,8 @@ def request_signs(url: str, agent: str, status: str, carrier: Citation) -> list[
 def login_signs(source: str, failures: Citation, successes: Citation) -> list[Sign]:
     """Guessing, spraying, and guessing that succeeded, from one source's logins."""
     failed, succeeded = failures.result, successes.result
-    if failed["count"] < max(_GUESSES, _FAILURES_TO_SUCCESS * succeeded["count"]):
+    few = failed["count"] < max(_GUESSES, _FAILURES_TO_SUCCESS * succeeded["count"])
+    if few and not failed["at_least"]:  # beyond the limit of counting there are no proportions
         return []
     users = failed["distinct"].get("user.name", 0)
     many = f"{failed['count']}{' or more' if failed['at_least'] else ''}"
