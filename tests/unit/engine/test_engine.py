@@ -49,6 +49,13 @@ def test_a_match_on_any_view_is_one_match_of_the_event() -> None:
     assert engine.evaluate(event()) == []
 
 
+def test_a_match_names_the_first_view_that_matched() -> None:
+    engine = Engine([compiled(SELECTS_A)])
+    views = [view({"A": "x"}), view({"A": "a", "B": "1"}), view({"A": "a", "B": "2"})]
+    assert engine.matches(event(*views)) == {RULE_ID: views[1]}
+    assert engine.matches(event()) == {}
+
+
 def test_selections_do_not_join_fields_of_different_views() -> None:
     engine = Engine([compiled("sel: {A: a, B: b}\ncondition: sel")])
     assert engine.evaluate(event(view({"A": "a"}), view({"B": "b"}))) == []

@@ -71,12 +71,19 @@ class Engine:
 
     def evaluate(self, event: Event) -> list[str]:
         """The ids of the rules that match any view of the event, sorted, each once. Never raises."""
-        matched: set[str] = set()
+        return sorted(self.matches(event))
+
+    def matches(self, event: Event) -> dict[str, View]:
+        """The rules that match: id -> the first view of the event that the rule matched. Never raises."""
+        found: dict[str, View] = {}
         for view in event.views:
             route = self._views.get((view.product, view.category, view.services)) or self._route(view)
             if route.buckets:
+                matched: set[str] = set()
                 route.collect(Facts(view.fields, event.message), matched, self._version)
-        return sorted(matched)
+                for rule_id in sorted(matched):
+                    found.setdefault(rule_id, view)
+        return found
 
     def _route(self, view: View) -> Route:
         products = {None, view.product and view.product.lower()}
