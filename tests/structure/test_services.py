@@ -24,6 +24,8 @@ IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "subprocess
 DECLARED: dict[str, str] = {
     "siem/event.py": "the parsed event: made by logs, read by detections",
     "siem/batch.py": "what logs hands to detections",
+    "siem/match.py": "what evaluation hands to alerts, suppressions and correlations",
+    "siem/evaluate.py": "stored events parsed and evaluated again",
     "siem/draft.py": "what detections hands to alerts",
     "siem/clickhouse": "numbered .sql of the log tables",
     "siem/logs/rows.py": "an event as a row of the log table: pure",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from services.siem.batch import StoredEvent
 from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.draft import MAX_EVIDENCE, MAX_OBSERVABLES, Draft
+from services.siem.match import Match
 from shared.contracts.alerts import AlertEvidence
 from shared.contracts.common import Observable, Severity
 from shared.contracts.detections import Level
@@ -48,56 +48,58 @@ _OBSERVABLES = {
 }
 
 
-def host_of(stored: StoredEvent) -> str:
-    """The host an event speaks of; empty when it doesn't say."""
-    return _first(stored.event.ecs.get("host.name"))
+def identity_of(match: Match) -> str:
+    """What the alert of a match is known by: its rule and the host that the event speaks of, if any."""
+    return f"{match.rule_id}:{_first(match.ecs.get('host.name'))}"[:512]
 
 
-def drafts(matches: Iterable[tuple[CompiledRule, StoredEvent]]) -> list[tuple[CompiledRule, Draft]]:
-    """One draft for each (rule, host), in the order of the first match."""
-    grouped: dict[tuple[str, str], tuple[CompiledRule, Draft]] = {}
-    for rule, stored in matches:
-        key = (rule.id, host_of(stored))
+def drafts(matches: Iterable[tuple[CompiledRule, Match]]) -> list[tuple[CompiledRule, Draft]]:
+    """One draft for each identity, in the order of the first match."""
+    grouped: dict[str, tuple[CompiledRule, Draft]] = {}
+    for rule, match in matches:
+        key = identity_of(match)
         if key in grouped:
-            _count(grouped[key][1], stored)
+            _count(grouped[key][1], match)
         else:
-            grouped[key] = (rule, _draft(rule, stored, key[1]))
+            grouped[key] = (rule, draft_of(rule, match, key))
     return list(grouped.values())
 
 
-def _draft(rule: CompiledRule, stored: StoredEvent, host: str) -> Draft:
-    ecs = stored.event.ecs
+def draft_of(rule: CompiledRule, match: Match, identity: str) -> Draft:
+    """The draft of a rule's alert that begins with this match."""
+    ecs = match.ecs
     return Draft(
         title=rule.title,
         description=rule.description,
         severity=SEVERITY[rule.level],
         source=ALERT_SOURCE,
         type=ALERT_TYPE,
-        source_ref=f"{rule.id}:{host}"[:512],
+        source_ref=identity,
         rule_id=rule.id,
-        first_seen=stored.event.timestamp,
-        last_seen=stored.event.timestamp,
+        first_seen=match.timestamp,
+        last_seen=match.timestamp,
         mitre_techniques=list(rule.mitre_techniques),
         observables=_observables(ecs),
         entities={kind: value for field, kind in _ENTITIES.items() if (value := _first(ecs.get(field)))},
-        evidence=[_evidence(rule.id, stored)],
-        trace=stored.trace,
+        evidence=[evidence_of(match)],
+        trace=match.trace,
     )
 
 
-def _count(draft: Draft, stored: StoredEvent) -> None:
+def _count(draft: Draft, match: Match) -> None:
     draft.count += 1
-    draft.first_seen = min(draft.first_seen, stored.event.timestamp)
-    draft.last_seen = max(draft.last_seen, stored.event.timestamp)
-    if len(draft.evidence) < MAX_EVIDENCE and draft.rule_id is not None:
-        draft.evidence.append(_evidence(draft.rule_id, stored))
+    draft.first_seen = min(draft.first_seen, match.timestamp)
+    draft.last_seen = max(draft.last_seen, match.timestamp)
+    if len(draft.evidence) < MAX_EVIDENCE:
+        draft.evidence.append(evidence_of(match))
     if len(draft.observables) < MAX_OBSERVABLES:
-        draft.observables += [item for item in _observables(stored.event.ecs) if item not in draft.observables]
+        draft.observables += [item for item in _observables(match.ecs) if item not in draft.observables]
 
 
-def _evidence(rule_id: str, stored: StoredEvent) -> AlertEvidence:
-    message = _clean(stored.event.message)[:_MESSAGE_LENGTH]
-    return AlertEvidence(log_id=stored.log_id, rule_id=rule_id, timestamp=stored.event.timestamp, message=message)
+def evidence_of(match: Match) -> AlertEvidence:
+    """The pointer to a match's event."""
+    message = _clean(match.message)[:_MESSAGE_LENGTH]
+    return AlertEvidence(log_id=match.log_id, rule_id=match.rule_id, timestamp=match.timestamp, message=message)
 
 
 def _observables(ecs: dict[str, Any]) -> list[Observable]:

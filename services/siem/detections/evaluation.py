@@ -1,15 +1,19 @@
 """The detection loop: takes stored batches in turn, evaluates every rule over every event, raises the alerts.
 
-Alerts, their events and the batch's completion commit together: a crash at any point repeats the batch or finds it
-done, so each match is counted once. Rules that were acknowledged before a batch are evaluated over it.
+`Detection.commit` is the one way from matches to alerts, for the loop and for runs over the past alike. A match is
+recorded by rule and event, and one that is recorded already is no news; alerts, their events and the batch's completion
+commit with it. So a crash repeats a batch or finds it done, and live, late and backfilled evaluation count a match
+once. Rules that were acknowledged before a batch are evaluated over it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from prometheus_client import Counter, Histogram
 
@@ -20,7 +24,10 @@ from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledR
 from services.siem.detections.engine.engine import Engine
 from services.siem.detections.store import Changed
 from services.siem.draft import Draft
+from services.siem.event import View
+from services.siem.match import Failure, Match
 from shared import telemetry
+from shared.clock import utc_now
 from shared.contracts.alerts import Alert
 from shared.contracts.detections import DETECTION_FAILED, DETECTION_MATCHED, DetectionFailed, DetectionMatched
 from shared.errors import AuroraError
@@ -37,6 +44,7 @@ SECONDS = Histogram("aurora_detection_batch_duration_seconds", "Time to evaluate
 _SLICE_SECONDS = 0.005
 _RETRY_SECONDS = 0.5
 _LOG_IDS = 20
+_MESSAGE_LENGTH = 300
 _log = get_logger("detection")
 
 
@@ -60,14 +68,51 @@ class Alerts(Protocol):
         """Raises or counts each draft in the caller's transaction; the alerts in the drafts' order."""
 
 
+class Correlator(Protocol):
+    """Rules over several events (the correlations feature)."""
+
+    def silent(self) -> Collection[str]:
+        """The rules that only feed a correlation and raise no alert of their own."""
+
+    async def take(self, connection: Connection, matches: list[Match]) -> list[tuple[CompiledRule, Draft]]:
+        """Counts new matches, in the caller's transaction; what is to be raised for them."""
+
+
+class Suppressor(Protocol):
+    """What analysts asked not to be told again (the suppressions feature)."""
+
+    async def hidden(self, connection: Connection, matches: list[Match]) -> Mapping[tuple[str, str], UUID]:
+        """(rule id, log id) of each match that is to raise nothing, and the suppression that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of matches: how many are new, and the alerts that were raised or counted on."""
+
+    new_matches: int
+    alert_ids: list[str]
+
+
 class Detection:
     """One evaluation loop with its own engine."""
 
-    def __init__(self, database: Database, batches: Batches, alerts: Alerts, outbox: Outbox, *, index: bool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        batches: Batches,
+        alerts: Alerts,
+        outbox: Outbox,
+        correlator: Correlator | None = None,
+        suppressor: Suppressor | None = None,
+        *,
+        index: bool,
+    ) -> None:
         self._database = database
         self._batches = batches
         self._alerts = alerts
         self._outbox = outbox
+        self._correlator = correlator
+        self._suppressor = suppressor
         self._engine = Engine(index=index)
         self._rules: dict[str, CompiledRule] = {}
         self._revision = 0
@@ -114,41 +159,92 @@ class Detection:
         """Evaluates one batch and commits what follows from it."""
         await self.refresh()
         started = time.perf_counter()
-        failed: list[DetectionFailed] = []
-        matches = [match async for match in self._matches(batch, failed)]
-        drafts = domain.drafts(matches)
+        matches, failures = await self._matches(batch)
         async with self._database.transaction() as connection:
-            alerts = await self._alerts.raise_all(connection, (draft for _, draft in drafts))
-            for (rule, draft), alert in zip(drafts, alerts, strict=True):
-                with telemetry.continued("detect", draft.trace):
-                    await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
-            for failure in failed:
-                await self._outbox.add(connection, DETECTION_FAILED, failure)
+            await self.commit(connection, matches, failures)
             await self._batches.complete(connection, batch)
         self._outbox.wake()
         EVENTS.inc(len(batch.events))
-        MATCHES.inc(len(matches))
         SECONDS.observe(time.perf_counter() - started)
 
-    async def _matches(
-        self, batch: Batch, failed: list[DetectionFailed]
-    ) -> AsyncIterator[tuple[CompiledRule, StoredEvent]]:
+    async def commit(
+        self, connection: Connection, matches: list[Match], failures: Iterable[Failure], run_id: UUID | None = None
+    ) -> Outcome:
+        """What follows from matches, in the caller's transaction; the caller wakes the outbox after the commit."""
+        for failure in failures:
+            await self._outbox.add(connection, DETECTION_FAILED, DetectionFailed(failure.log_id, failure.reason))
+        if not matches:
+            return Outcome(0, [])
+        new = await store.record_matches(connection, matches, utc_now(), run_id)
+        MATCHES.inc(len(new))
+        correlated = [] if self._correlator is None else await self._correlator.take(connection, new)
+        visible = await self._visible(connection, new)
+        drafts = domain.drafts((self._rules[match.rule_id], match) for match in visible if match.rule_id in self._rules)
+        raised = await self._raise(connection, [*drafts, *correlated])
+        by_identity = {alert.source_ref: alert.id for (_, draft), alert in raised if draft.rule_id is not None}
+        counted = {(match.rule_id, match.log_id): by_identity.get(domain.identity_of(match)) for match in visible}
+        await store.assign_alerts(connection, counted)
+        return Outcome(len(new), [alert.id for _, alert in raised])
+
+    async def _visible(self, connection: Connection, matches: list[Match]) -> list[Match]:
+        """Those that raise an alert; the suppressed ones are noted as such."""
+        silent = frozenset[str]() if self._correlator is None else self._correlator.silent()
+        speaking = [match for match in matches if match.rule_id not in silent]
+        if self._suppressor is None or not speaking:
+            return speaking
+        hidden = await self._suppressor.hidden(connection, speaking)
+        await store.assign_suppressions(connection, hidden)
+        return [match for match in speaking if (match.rule_id, match.log_id) not in hidden]
+
+    async def _raise(
+        self, connection: Connection, drafts: list[tuple[CompiledRule, Draft]]
+    ) -> list[tuple[tuple[CompiledRule, Draft], Alert]]:
+        alerts = await self._alerts.raise_all(connection, (draft for _, draft in drafts))
+        raised = list(zip(drafts, alerts, strict=True))
+        for (rule, draft), alert in raised:
+            with telemetry.continued("detect", draft.trace):
+                await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
+        return raised
+
+    async def _matches(self, batch: Batch) -> tuple[list[Match], list[Failure]]:
+        matches: list[Match] = []
+        failures: list[Failure] = []
         yielded = time.perf_counter()
         for stored in batch.events:
-            for rule in self._evaluate(stored, failed):
-                yield rule, stored
+            found = evaluate_event(stored, self._engine)
+            if isinstance(found, Failure):
+                failures.append(found)
+            else:
+                matches += found
             if time.perf_counter() - yielded > _SLICE_SECONDS:
                 await asyncio.sleep(0)
                 yielded = time.perf_counter()
+        return matches, failures
 
-    def _evaluate(self, stored: StoredEvent, failed: list[DetectionFailed]) -> list[CompiledRule]:
-        try:
-            return [self._rules[identifier] for identifier in self._engine.evaluate(stored.event)]
-        except Exception as error:  # noqa: BLE001 - one event that breaks the engine must not hold up all that follow
-            FAILURES.inc()
-            _log.error("event not evaluated", log_id=stored.log_id, exc_info=error)
-            failed.append(DetectionFailed(stored.log_id, type(error).__name__))
-            return []
+
+def evaluate_event(stored: StoredEvent, engine: Engine) -> list[Match] | Failure:
+    """The matches of one event, sorted by rule; a Failure when the engine breaks on it."""
+    try:
+        found = engine.matches(stored.event)
+    except Exception as error:  # noqa: BLE001 - one event that breaks the engine must not hold up all that follow
+        FAILURES.inc()
+        _log.error("event not evaluated", log_id=stored.log_id, exc_info=error)
+        return Failure(stored.log_id, stored.event.timestamp, type(error).__name__)
+    return [_match(rule_id, stored, view) for rule_id, view in sorted(found.items())]
+
+
+def _match(rule_id: str, stored: StoredEvent, view: View) -> Match:
+    return Match(
+        rule_id=rule_id,
+        log_id=stored.log_id,
+        timestamp=stored.event.timestamp,
+        ingested_at=stored.ingested_at,
+        source=stored.source,
+        message=stored.event.message[:_MESSAGE_LENGTH],
+        ecs=stored.event.ecs,
+        fields=view.fields,
+        trace=dict(stored.trace),
+    )
 
 
 def _matched(rule: CompiledRule, draft: Draft, alert: Alert) -> DetectionMatched:

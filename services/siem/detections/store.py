@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, encode
+from services.siem.match import Match
 from shared.contracts.detections import DetectionRule, LogSource, RuleQuery
 from shared.postgres import Connection, Database, Record
 
@@ -153,3 +155,47 @@ async def changed_since(database: Database, revision: int) -> list[Changed]:
 async def count(database: Database) -> int:
     """How many rules there are."""
     return int(await database.fetchval("SELECT count(*) FROM rules"))
+
+
+async def record_matches(
+    connection: Connection, matches: Sequence[Match], now: datetime, run_id: UUID | None
+) -> list[Match]:
+    """Records matches; those that weren't there yet, in their order."""
+    rows = await connection.fetch(
+        """INSERT INTO matches (rule_id, log_id, timestamp, found_at, latency_ms, run_id)
+           SELECT rule_id, log_id, timestamp, $5, extract(epoch FROM $5 - ingested_at) * 1000, $6
+           FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+                AS new (rule_id, log_id, timestamp, ingested_at)
+           ON CONFLICT DO NOTHING RETURNING rule_id, log_id""",
+        [match.rule_id for match in matches],
+        [match.log_id for match in matches],
+        [match.timestamp for match in matches],
+        [match.ingested_at for match in matches],
+        now,
+        run_id,
+    )
+    new = {(row["rule_id"], row["log_id"]) for row in rows}
+    return [match for match in matches if (match.rule_id, match.log_id) in new]
+
+
+async def assign_alerts(connection: Connection, alerts: Mapping[tuple[str, str], str | None]) -> None:
+    """Notes on each match, by rule and log id, the alert that counts it."""
+    await _assign(connection, "alert_id = new.value", alerts)
+
+
+async def assign_suppressions(connection: Connection, suppressions: Mapping[tuple[str, str], UUID]) -> None:
+    """Notes on each match, by rule and log id, the suppression that hid it."""
+    await _assign(connection, "suppression_id = new.value::uuid", suppressions)
+
+
+async def _assign(connection: Connection, assignment: str, values: Mapping[tuple[str, str], UUID | str | None]) -> None:
+    if not values:
+        return
+    await connection.execute(
+        f"""UPDATE matches SET {assignment}
+            FROM unnest($1::text[], $2::text[], $3::text[]) AS new (rule_id, log_id, value)
+            WHERE matches.rule_id = new.rule_id AND matches.log_id = new.log_id""",  # noqa: S608 - a constant of this file
+        [rule_id for rule_id, _ in values],
+        [log_id for _, log_id in values],
+        [None if value is None else str(value) for value in values.values()],
+    )

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 from services.siem.batch import StoredEvent
+from services.siem.detections.engine.facts import scalar_texts
+from services.siem.event import Event, View
 from services.siem.logs.domain import within_range
 
 #: ECS field -> its column. A search on these fields reads one narrow column instead of all of `ecs`.
@@ -24,6 +26,12 @@ HOISTED: dict[str, str] = {
     "process.entity_id": "process_entity_id",
     "process.parent.entity_id": "process_parent_entity_id",
     "process.command_line": "process_command_line",
+    "event.category": "event_category",
+    "event.code": "event_code",
+    "event.action": "event_action",
+    "destination.ip": "destination_ip",
+    "auditd.session": "auditd_session",
+    "winlog.logon.id": "winlog_logon_id",
 }
 _HOISTED = tuple(HOISTED.items())
 
@@ -46,6 +54,9 @@ def encode_row(stored: StoredEvent, *, receipt: str, part: int, row: int, forced
     values["format"] = forced_format
     values["dataset"] = event.dataset
     values["message"] = event.message
+    values["logsource"] = " ".join(sorted({_logsource(view) for view in event.views}))
+    if derived := _derived(event):
+        values["derived"] = derived
     values["ecs"] = orjson.dumps(ecs).decode()
     values["raw"] = event.raw
     return orjson.dumps(values)[1:]
@@ -55,6 +66,30 @@ def join_rows(batch: int, rows: list[bytes]) -> bytes:
     """The rows of a batch, one JSON object a line. Rows are encoded before their batch has a number, and only once."""
     opening = b'{"batch":%d,' % batch
     return opening + (b"\n" + opening).join(rows)
+
+
+def _logsource(view: View) -> str:
+    names = (view.product or "", view.category or "", *view.services)
+    return f"|{'|'.join(name.lower().replace(' ', '_') for name in names)}|"
+
+
+def _derived(event: Event) -> str:
+    """What views say that isn't in `raw` letter by letter: decoded, joined or renamed values, and any non-ASCII text
+    (whose letters may fold to ASCII ones), case-folded."""
+    raw = event.raw.lower()
+    missing: dict[str, None] = {}
+    for view in event.views:
+        for value in view.fields.values():
+            for text in (value,) if type(value) is str else scalar_texts(value):
+                if not text.isascii() or not _findable(text.lower(), raw):
+                    missing[text.encode("utf-8", "replace").decode().casefold()] = None
+    if not event.message.isascii() or not _findable(event.message.lower(), raw):
+        missing[event.message.encode("utf-8", "replace").decode().casefold()] = None
+    return "\n".join(missing)
+
+
+def _findable(text: str, raw: str) -> bool:
+    return text in raw or (("\\" in text or '"' in text) and orjson.dumps(text)[1:-1].decode() in raw)
 
 
 def _time(moment: datetime) -> str:

@@ -35,6 +35,8 @@ MAX_PROBLEMS = 1000
 PART_ITEMS = 4_000
 #: Parsing as much takes some milliseconds, as long as the loop may be busy.
 _INLINE_BYTES = 32 * 1024
+#: What a decoded document counts for against the limit of intake.
+_DOCUMENT_BYTES = 1024
 _AUDIT_EVENT = re.compile(rb"msg=audit\([^)]*\)")
 _log = get_logger("logs")
 
@@ -48,6 +50,15 @@ class _Request:
     source: str
     format: str | None
     trace: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItems:
+    """What became of items: the id of each that is durable, in their order, and why the others were rejected."""
+
+    receipt: str
+    ids: list[str | None]
+    problems: dict[int, str]
 
 
 class Logs:
@@ -73,10 +84,34 @@ class Logs:
             raise _nothing_acceptable(problems)
         return IngestReceipt(accepted, len(problems), problems[:MAX_PROBLEMS], request.receipt)
 
+    async def store_items(
+        self,
+        items: Sequence[Item],
+        *,
+        source: str,
+        format: str | None = None,  # noqa: A002 - the name it has in the API's query
+    ) -> StoredItems:
+        """Stores items that another door has read from its own format; which of them are durable now, and which aren't.
+
+        Raises AURORA-4290 when intake is at its limit, 5030 or 5032 when a store is away: then the events may be
+        stored or not.
+        """
+        size = sum(len(item) if isinstance(item, bytes | str) else _DOCUMENT_BYTES for item in items)
+        with self._writer.admitted(size):
+            request = _Request(new_id(), utc_now(), source, format, telemetry.headers())
+            ids: list[str | None] = [None] * len(items)
+            _, problems = await self._store_items(items, size > _INLINE_BYTES, request, ids)
+        return StoredItems(request.receipt, ids, {problem.index: problem.message for problem in problems})
+
     async def _store_parts(self, body: bytes, content_type: str, request: _Request) -> tuple[int, list[IngestProblem]]:
         """Returns when all parts are durable: how many events they hold, and what is wrong with the rest."""
         large = len(body) > _INLINE_BYTES
         items = await self._parse(large, read_items, body, content_type)
+        return await self._store_items(items, large, request, [None] * len(items))
+
+    async def _store_items(
+        self, items: Sequence[Item], large: bool, request: _Request, ids: list[str | None]
+    ) -> tuple[int, list[IngestProblem]]:
         accepted = 0
         problems: list[IngestProblem] = []
         durables: list[asyncio.Future[AuroraError | None]] = []
@@ -85,6 +120,9 @@ class Logs:
                 break
             prepared, wrong = await self._parse(large, prepare, items, part, number, request)
             problems += wrong
+            refused = {problem.index for problem in wrong}
+            for index, stored in zip((i for i in part if i not in refused), prepared.events, strict=True):
+                ids[index] = stored.log_id
             if prepared.rows:
                 accepted += len(prepared.rows)
                 durables.append(await self._writer.add(prepared))
@@ -175,10 +213,11 @@ async def read_batch(store: LogStore, seq: int) -> list[StoredEvent]:
         rows = await store.batch(seq)
     except LimitExceededError as error:
         raise unavailable() from error
-    return await asyncio.to_thread(_parse_again, rows)
+    return await asyncio.to_thread(parse_again, rows)
 
 
-def _parse_again(rows: list[StoredRow]) -> list[StoredEvent]:
+def parse_again(rows: Sequence[StoredRow]) -> list[StoredEvent]:
+    """The events of rows in the order of (receipt, part, row), parsed as they were at first."""
     events: list[StoredEvent] = []
     # Audit records complete one another, so what was parsed together is parsed together again.
     for _, group in groupby(rows, key=lambda row: (row.receipt, row.part)):

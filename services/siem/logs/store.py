@@ -5,7 +5,7 @@ Every search is two queries: the first finds the ids of a page in narrow columns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ _COLUMNS = {
 }
 _IDS = ("id", "_id")
 _WORDS_IN = ("message", "raw", "process_command_line")
+_ROW = "id, timestamp, receipt, part, row, ingested_at, source, format, dataset, raw"
 _WIDE = "id, timestamp, ingested_at, source, dataset, message, ecs, raw, receipt"
 
 
@@ -45,17 +46,24 @@ class Search:
     after: Position | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredRow:
-    """What is needed to parse an event again just as it was parsed first."""
+    """What is needed to parse an event again just as it was parsed first, and its place in time.
+
+    `siblings` are the audit records, itself among them, that were parsed together with it.
+    """
 
     id: str
+    timestamp: datetime
     receipt: str
     part: int
+    row: int
     ingested_at: datetime
     source: str
     format: str
+    dataset: str
     raw: str
+    siblings: Sequence[StoredRow] = ()
 
 
 class LogStore:
@@ -71,11 +79,56 @@ class LogStore:
     async def batch(self, seq: int) -> list[StoredRow]:
         """The rows of a batch in the order received; none when it was never stored."""
         rows = await self._clickhouse.query(
-            "SELECT id, receipt, part, ingested_at, source, format, raw FROM logs WHERE batch = {seq:UInt64} "
+            f"SELECT {_ROW} FROM logs WHERE batch = {{seq:UInt64}} "  # noqa: S608 - a constant
             "ORDER BY receipt, part, row",
             {"seq": seq},
         )
         return [StoredRow(**row) for row in rows]
+
+    async def rows(
+        self,
+        since: datetime,
+        until: datetime,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        condition: str = "1",
+        values: Mapping[str, Any] | None = None,
+    ) -> list[StoredRow]:
+        """Up to `limit` rows of [since, until) in the order of (timestamp, id), those behind `after` only.
+
+        `condition` is SQL made of constants and of `{name:Type}` places bound to `values`. Raises LimitExceededError.
+        """
+        behind = "" if after is None else "AND (timestamp, id) > ({after:DateTime64(3, 'UTC')}, {after_id:String})"
+        first = max(since, after[0]) if after is not None else since
+        bound = {**(values or {}), "first": first, "until": until, "limit": limit}
+        if after is not None:
+            bound |= {"after": after[0], "after_id": after[1]}
+        found = await self._clickhouse.query(
+            f"SELECT {_ROW} FROM logs "  # noqa: S608 - made of constants, values are bound
+            "WHERE timestamp >= {first:DateTime64(3, 'UTC')} AND timestamp < {until:DateTime64(3, 'UTC')} "
+            f"{behind} AND ({condition}) ORDER BY timestamp, id LIMIT {{limit:UInt32}}",
+            bound,
+        )
+        rows = [StoredRow(**row) for row in found]
+        await self._add_siblings([row for row in rows if row.dataset == "auditd"])
+        return rows
+
+    async def _add_siblings(self, rows: Sequence[StoredRow]) -> None:
+        """Audit records complete one another, so each gets the records that were parsed together with it."""
+        if not rows:
+            return
+        found = await self._clickhouse.query(
+            f"SELECT {_ROW} FROM logs "  # noqa: S608 - a constant
+            "WHERE receipt IN {receipts:Array(String)} AND dataset = 'auditd' ORDER BY receipt, part, row",
+            {"receipts": sorted({row.receipt for row in rows})},
+        )
+        parts: dict[tuple[str, int], list[StoredRow]] = {}
+        for values in found:
+            sibling = StoredRow(**values)
+            parts.setdefault((sibling.receipt, sibling.part), []).append(sibling)
+        for row in rows:
+            row.siblings = parts.get((row.receipt, row.part), [])
 
     async def page(self, search: Search, limit: int) -> list[Position]:
         """Where up to `limit` matching events are, newest first. Raises LimitExceededError."""

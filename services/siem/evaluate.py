@@ -1,0 +1,50 @@
+"""Evaluates stored events again: read from the store, parsed from `raw`, held against an engine of the caller's own.
+
+This is what makes the past and the present agree: the parsers and the engine are those of intake. Knows neither which
+rules the engine has nor what becomes of a match.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from services.siem.batch import StoredEvent
+from services.siem.detections.engine.engine import Engine
+from services.siem.detections.evaluation import evaluate_event
+from services.siem.logs.service import parse_again
+from services.siem.logs.store import StoredRow
+from services.siem.match import Failure, Match
+
+_SLICE_ROWS = 200
+
+
+async def evaluate_rows(rows: Sequence[StoredRow], engine: Engine) -> tuple[list[Match], list[Failure]]:
+    """Every (rule, event) that matches, in the order of the rows, and the events that no rule could be tried on.
+
+    Works in a thread, in slices, so that others are served meanwhile.
+    """
+    matches: list[Match] = []
+    failures: list[Failure] = []
+    for start in range(0, len(rows), _SLICE_ROWS):
+        await asyncio.to_thread(_evaluate_slice, rows[start : start + _SLICE_ROWS], engine, matches, failures)
+    return matches, failures
+
+
+def _evaluate_slice(rows: Sequence[StoredRow], engine: Engine, matches: list[Match], failures: list[Failure]) -> None:
+    for stored in _events(rows):
+        found = evaluate_event(stored, engine)
+        if isinstance(found, Failure):
+            failures.append(found)
+        else:
+            matches += found
+
+
+def _events(rows: Sequence[StoredRow]) -> Iterator[StoredEvent]:
+    """The rows' events in their order; audit records are parsed beside their siblings, which aren't asked for."""
+    wanted = {row.id: place for place, row in enumerate(rows)}
+    parts = {id(row.siblings): row.siblings for row in rows if row.siblings}
+    alone = [row for row in rows if not row.siblings]
+    events = [event for siblings in parts.values() for event in parse_again(siblings) if event.log_id in wanted]
+    events += [event for row in alone for event in parse_again([row])]
+    return iter(sorted(events, key=lambda event: wanted[event.log_id]))
