@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from services.siem.alerts.service import AlertsService
 from services.siem.batch import Batch, StoredEvent
-from services.siem.detections.engine import Engine
-from services.siem.detections.evaluation import Detection
+from services.siem.detections.engine import Engine, compile_rule
+from services.siem.detections.evaluation import Detection, Outcome, evaluate_event
 from services.siem.detections.service import RulesService
 from services.siem.event import Event, View
+from services.siem.match import Failure, Match
 from shared.bus import Bus
 from shared.clock import new_id
 from shared.contracts.alerts import AlertQuery
@@ -95,6 +97,27 @@ async def test_alerts_and_the_batchs_completion_commit_together_or_not_at_all(da
     assert (alert.count, alert.severity, given.completed) == (2, "low", [1])
 
 
+async def test_a_match_that_is_found_again_counts_once_whatever_found_it(database: Database, bus: Bus) -> None:
+    given = Given()
+    detection, alerts = await _ready(database, bus, given)
+    stored = batch("needle", "needle")
+    await detection.evaluate(stored)
+    await detection.evaluate(stored)
+    engine = Engine([compile_rule(RULE)])
+    found = [match for event in stored.events for match in matches_of(event, engine)]
+    async with database.transaction() as connection:
+        outcome = await detection.commit(connection, found, [], UUID(new_id()))
+    [alert] = (await alerts.list_alerts(AlertQuery())).items
+    assert (alert.count, outcome) == (2, Outcome(0, []))
+    assert await database.fetchval("SELECT count(*) FROM matches WHERE alert_id = $1 AND run_id IS NULL", alert.id) == 2
+
+
+def matches_of(event: StoredEvent, engine: Engine) -> list[Match]:
+    found = evaluate_event(event, engine)
+    assert not isinstance(found, Failure)
+    return found
+
+
 async def test_a_rule_that_was_removed_by_another_process_is_no_longer_matched(database: Database, bus: Bus) -> None:
     given = Given()
     detection, alerts = await _ready(database, bus, given)
@@ -106,14 +129,14 @@ async def test_a_rule_that_was_removed_by_another_process_is_no_longer_matched(d
 async def test_an_event_that_breaks_the_engine_is_told_and_holds_nothing_up(
     database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Engine.evaluate
+    whole = Engine.matches
 
     def breaking(self: Engine, event: Event) -> Any:
         if event.message == "broken":
             raise ZeroDivisionError
         return whole(self, event)
 
-    monkeypatch.setattr(Engine, "evaluate", breaking)
+    monkeypatch.setattr(Engine, "matches", breaking)
     given = Given()
     detection, alerts = await _ready(database, bus, given)
     await detection.evaluate(batch("broken", "needle"))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import orjson
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.siem.batch import StoredEvent
-from services.siem.event import Event
+from services.siem.detections.engine.facts import folded
+from services.siem.event import Event, View
 from services.siem.logs.rows import HOISTED, encode_row, join_rows
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123000, tzinfo=UTC)
@@ -21,6 +24,10 @@ def decoded(event: Event) -> dict[str, object]:
 
 def test_a_row_holds_the_event_and_where_it_came_from() -> None:
     event = Event(NOW, "auditd", "a message", {"host.name": "web01", "process.pid": 7}, raw="raw text")
+    event.views = [
+        View("linux", "process_creation", ("auditd", "Sys log"), {"a0": "TEXT", "a1": "Decoded"}),
+        View("windows", None, ("",), {}),
+    ]
     row = decoded(event)
     assert orjson.loads(str(row.pop("ecs"))) == event.ecs
     assert row == {
@@ -38,6 +45,8 @@ def test_a_row_holds_the_event_and_where_it_came_from() -> None:
         "raw": "raw text",
         "host_name": "web01",
         "process_pid": "7",
+        "logsource": "|linux|process_creation|auditd|sys_log| |windows|||",
+        "derived": "decoded\na message",
     }
 
 
@@ -62,3 +71,12 @@ def test_hoisted_columns_have_the_names_of_their_fields() -> None:
     assert {column: name.replace(".", "_") for name, column in HOISTED.items()} == {
         column: column for column in HOISTED.values()
     }
+
+
+@given(value=st.text(), wrapped=st.booleans())
+def test_a_literal_of_a_views_value_is_found_in_the_raw_text_or_in_what_was_derived(value: str, wrapped: bool) -> None:
+    raw = orjson.dumps({"field": value.encode("utf-8", "replace").decode()}).decode() if wrapped else "something else"
+    row = decoded(Event(NOW, "d", raw, {}, [View(None, None, (), {"field": [value]})], raw))
+    letters = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in folded(value)).split()
+    searched = f"{row['raw']}\n{row.get('derived', '')}".lower()
+    assert [literal for literal in letters if literal not in searched] == []
