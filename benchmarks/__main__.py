@@ -16,12 +16,14 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gateway, ingest, rpc
+from benchmarks import engine, gateway, ingest, latency, rpc
 
 WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "rpc": rpc.run,
     "gateway": gateway.run,
     "ingest": ingest.run,
+    "engine": engine.run,
+    "latency": latency.run,
 }
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,7 +37,12 @@ def _table(results: list[dict[str, Any]]) -> Table:
         ours = result.get("per_second", result.get("calls_per_second"))
         rest = ", ".join(f"{key} {value}" for key, value in result.items() if key not in shown)
         table.add_row(
-            result["name"], f"{ours}", f"{result['floor_per_second']}", f"{result['ratio']}", result["unit"], rest
+            result["name"],
+            f"{ours}",
+            f"{result.get('floor_per_second', '')}",
+            f"{result.get('ratio', '')}",
+            result["unit"],
+            rest,
         )
     return table
 
