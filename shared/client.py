@@ -17,6 +17,7 @@ from shared import telemetry
 from shared.contracts.constants import ERROR_CODES, Endpoint
 from shared.contracts.wire import encode, to_builtins
 from shared.errors import DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, AuroraError
+from shared.http_dialects import code_in
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -149,6 +150,7 @@ def error_from(status: int, data: bytes, headers: Mapping[str, str]) -> AuroraEr
         message = str(error["message"])
         detail = error.get("detail")
     except (msgspec.DecodeError, KeyError, TypeError):
-        return AuroraError(UNAVAILABLE if status >= 500 else INTERNAL, {"status": status})
+        known = ERROR_CODES.get(code_in(headers))
+        return AuroraError(known or (UNAVAILABLE if status >= 500 else INTERNAL), {"status": status})
     retry_after = headers.get("Retry-After", "")
     return AuroraError(code, detail, message=message, retry_after=float(retry_after) if retry_after.isdigit() else None)

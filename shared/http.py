@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
 from shared import telemetry
-from shared.contracts.constants import PUBLIC, Endpoint
+from shared.contracts.constants import ANY_MEDIA_TYPE, PUBLIC, Endpoint
 from shared.contracts.wire import encode
 from shared.errors import (
     INTERNAL,
@@ -193,7 +193,7 @@ def _decode_query(request: web.Request, kind: type[Q]) -> Q:
 async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:
     media_type = request.content_type
     has_body = request.body_exists
-    if has_body and media_type not in endpoint.consumes:
+    if has_body and media_type not in endpoint.consumes and ANY_MEDIA_TYPE not in endpoint.consumes:
         raise AuroraError(UNSUPPORTED_MEDIA_TYPE, {"accepted": list(endpoint.consumes)})
     data = await read_body(request, endpoint.max_body)
     if endpoint.body is bytes:

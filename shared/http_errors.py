@@ -1,4 +1,5 @@
-"""How a refusal looks over HTTP: the SOC envelope, the RCA shape, or RFC 9457 where the client asks for it."""
+"""How a refusal looks over HTTP: the SOC envelope, the RCA shape, RFC 9457 where the client asks for it, or, at
+the doors for other products' shippers, those products' own form."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from shared.errors import (
     UNSUPPORTED_MEDIA_TYPE,
     AuroraError,
 )
+from shared.http_dialects import refusal_of
 
 _BY_STATUS: dict[int, ErrorCode] = {
     401: AUTHENTICATION_REQUIRED,
@@ -56,8 +58,24 @@ def error_body(error: AuroraError, request_id: str) -> ErrorEnvelope:
 
 def error_response(request: web.Request, error: AuroraError, *, allow: str | None = None) -> web.Response:
     """The response that tells a refusal in the form this path and this client use."""
+    foreign = refusal_of(request.path, request.content_type, error)
+    if foreign is not None:
+        response = web.Response(
+            body=foreign.body, status=foreign.status, content_type=foreign.content_type, headers=foreign.headers
+        )
+    else:
+        response = _own_response(request, error)
+    if response.status == 401:
+        response.headers.setdefault(hdrs.WWW_AUTHENTICATE, 'Bearer realm="aurora"')
+    if error.retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(max(1, round(error.retry_after)))
+    if allow:
+        response.headers[hdrs.ALLOW] = allow
+    return response
+
+
+def _own_response(request: web.Request, error: AuroraError) -> web.Response:
     request_id = request.get(REQUEST_ID, "")
-    status = error.code.status
     content_type = "application/json"
     body: Any
     if "application/problem+json" in request.headers.get(hdrs.ACCEPT, ""):
@@ -67,14 +85,7 @@ def error_response(request: web.Request, error: AuroraError, *, allow: str | Non
         body = error_body(error, request_id)
     else:
         body = {"error": error.message, "code": error.code.code}
-    response = web.Response(body=encode(body), status=status, content_type=content_type)
-    if status == 401:
-        response.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="aurora"'
-    if error.retry_after is not None:
-        response.headers[hdrs.RETRY_AFTER] = str(max(1, round(error.retry_after)))
-    if allow:
-        response.headers[hdrs.ALLOW] = allow
-    return response
+    return web.Response(body=encode(body), status=error.code.status, content_type=content_type)
 
 
 def _problem(request: web.Request, error: AuroraError, request_id: str) -> dict[str, Any]:

@@ -16,7 +16,10 @@ B = TypeVar("B", default=None)
 R = TypeVar("R", default=None)
 P = TypeVar("P")
 
-HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "WS"]
+HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "WS"]
+
+#: In `Endpoint.consumes`: whatever the client says, or nothing at all.
+ANY_MEDIA_TYPE = "*/*"
 
 #: Permissions that are not a `<domain>:<action>` string (SOC page, column "Permission").
 PUBLIC = "Public"

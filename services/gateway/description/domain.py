@@ -64,11 +64,14 @@ _RCA_ERROR: Json = {
 }
 
 
-def document(endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: Iterable[str]) -> Json:
-    """The document. `endpoints` are named, `soc_form` lists the paths that refuse in the SOC envelope."""
+def document(
+    endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: Iterable[str], foreign: Iterable[str] = ()
+) -> Json:
+    """The document. `endpoints` are named, `soc_form` lists the paths that refuse in the SOC envelope, `foreign` those
+    that refuse as another product does."""
     schemas, components = _schemas(endpoints.values())
     components["RcaError"] = _RCA_ERROR
-    with_envelope = frozenset(soc_form)
+    with_envelope, as_others = frozenset(soc_form), frozenset(foreign)
     paths: dict[str, Json] = defaultdict(dict)
     for name, endpoint in endpoints.items():
         method = "get" if endpoint.method == "WS" else endpoint.method.lower()
@@ -76,7 +79,11 @@ def document(endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: I
         if endpoint.service != own_service and endpoint.method in _KEYED:
             operation["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
         errors = errors_of(endpoint, proxied=endpoint.service != own_service)
-        operation["responses"].update(_refusals(errors, endpoint.path in with_envelope))
+        refusals = _refusals(errors, endpoint.path in with_envelope)
+        if endpoint.path in as_others:
+            for refusal in refusals.values():
+                del refusal["content"]
+        operation["responses"].update(refusals)
         paths[endpoint.path][method] = operation
     return {
         "openapi": "3.1.0",

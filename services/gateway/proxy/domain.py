@@ -25,6 +25,7 @@ REQUEST_HEADERS = (
     "If-None-Match",
     "Last-Event-ID",
     "User-Agent",
+    "X-Splunk-Request-Channel",
 )
 #: From the service to the client. The gateway sets ids, mode, limits and security headers itself.
 RESPONSE_HEADERS = (
@@ -41,6 +42,8 @@ RESPONSE_HEADERS = (
     "Location",
     "Retry-After",
     "Vary",
+    "X-Aurora-Error",
+    "X-Elastic-Product",
 )
 
 

@@ -26,6 +26,7 @@ from shared.errors import (
     UNAVAILABLE,
     AuroraError,
 )
+from shared.http_dialects import code_in
 from shared.identity import Principal, Signer
 from shared.log import get_logger
 
@@ -157,7 +158,7 @@ async def _pass_on(
     answer: aiohttp.ClientResponse,
     received: Callable[[int, str, bytes], None] | None,
 ) -> web.StreamResponse:
-    if answer.status == 401 or (answer.status >= 400 and not answer.content_type.endswith("json")):
+    if answer.status == 401 or (answer.status >= 400 and not _is_refusal(answer)):
         # The client's token was good. If ours isn't, or the answer isn't in the form of a refusal, that is our fault.
         _log.error("service answered out of contract", asked=endpoint.service, status=answer.status)
         raise AuroraError(UNAVAILABLE if answer.status in (401, 502, 503) else INTERNAL, {"service": endpoint.service})
@@ -169,6 +170,10 @@ async def _pass_on(
             received(answer.status, answer.content_type, body)
         return web.Response(status=answer.status, headers=headers, body=body)
     return await _stream(request, web.StreamResponse(status=answer.status, headers=headers), answer, received)
+
+
+def _is_refusal(answer: aiohttp.ClientResponse) -> bool:
+    return answer.content_type.endswith("json") or bool(code_in(answer.headers))
 
 
 async def _stream(
