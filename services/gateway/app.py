@@ -15,6 +15,10 @@ from services.gateway.admission.service import Limits, SignInThrottle
 from services.gateway.description.routes import routes as description_routes
 from services.gateway.idempotency.routes import OnceOnly
 from services.gateway.idempotency.service import Idempotency
+from services.gateway.keys.domain import presented
+from services.gateway.keys.routes import routes as key_routes
+from services.gateway.keys.service import Keys
+from services.gateway.keys.store import KeyStore
 from services.gateway.proxy.routes import add_routes
 from services.gateway.proxy.service import Forwarder
 from services.gateway.sessions.routes import routes as session_routes
@@ -45,17 +49,20 @@ async def start(platform: Platform) -> None:
     cache = platform.cache()
     accounts = await _accounts(platform, settings, database)
     sessions = _sessions(platform, settings, database, cache, accounts)
+    keys = Keys(KeyStore(database), accounts, sessions)
+    platform.spawn("keys", keys.keep_house())
     tickets = Tickets(cache)
     streams = Streams(await platform.bus())
     sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
     installation = Installation(platform.health, settings.upstreams())
     platform.on_stop(installation.close)
-    door = _door(settings, cache, sessions, tickets)
+    door = _door(settings, cache, sessions, keys, tickets)
     app = application(
         platform.name,
         [
             *account_routes(accounts),
             *session_routes(sessions, door.address_of),
+            *key_routes(keys),
             *stream_routes(sockets, tickets),
             *system_routes(installation),
             *description_routes(platform.name),
@@ -91,11 +98,14 @@ def _sessions(
     return sessions
 
 
-def _door(settings: GatewaySettings, cache: Cache, sessions: Sessions, tickets: Tickets) -> Door:
+def _door(settings: GatewaySettings, cache: Cache, sessions: Sessions, keys: Keys, tickets: Tickets) -> Door:
     async def identify(request: web.Request) -> Principal:
         ticket = request.query.get("ticket")
         if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
             return await tickets.redeem(ticket)
+        key = presented(request.headers)
+        if key is not None:
+            return await keys.identify(key)
         return sessions.identify(bearer(request.headers.get(hdrs.AUTHORIZATION)))
 
     limits = Limits(cache, sessions, settings.requests_per_minute)

@@ -5,12 +5,35 @@ from shared.contracts import (
     agents,
     alerts,
     detections,
+    doors_loki,
+    doors_otlp,
+    feedback,
     identity,
     investigations,
+    keys,
     logs,
+    promotion,
+    rule_versions,
+    suppressions,
     system,
 )
 from shared.contracts.constants import ENDPOINTS, ERROR_CODES, METHODS, TOPICS
 
 __all__ = ["ENDPOINTS", "ERROR_CODES", "METHODS", "TOPICS"]
-MODULES = (agents, alerts, detections, errors, identity, investigations, logs, system)
+MODULES = (
+    agents,
+    alerts,
+    detections,
+    doors_loki,
+    doors_otlp,
+    errors,
+    feedback,
+    identity,
+    investigations,
+    keys,
+    logs,
+    promotion,
+    rule_versions,
+    suppressions,
+    system,
+)

@@ -36,7 +36,7 @@ def routes(sessions: Sessions, address_of: Callable[[web.Request], str]) -> list
         return await sessions.sign_in(username, password, address)
 
     async def logout(call: Call[None, None]) -> None:
-        if call.principal.session_id is None:
+        if call.principal.kind != "user" or call.principal.session_id is None:
             raise AuroraError(INSUFFICIENT_PERMISSIONS, message="Only a session can be ended")
         await sessions.sign_out(call.principal.session_id)
 

@@ -174,8 +174,12 @@ class Sessions:
     def _revocation_seconds(self) -> int:
         return self.tokens.life_seconds + _REVOCATION_MARGIN_SECONDS
 
+    async def mark_over(self, session_id: str, seconds: int) -> None:
+        """Refuses so long whatever stands as this session; an API key stands as one under its own id."""
+        await self._cache.set(domain.revocation_key(session_id), b"1", ttl_seconds=seconds)
+
     async def _publish_revocation(self, session_id: str) -> None:
-        await self._cache.set(domain.revocation_key(session_id), b"1", ttl_seconds=self._revocation_seconds)
+        await self.mark_over(session_id, self._revocation_seconds)
 
     def _response(self, person: Person, session_id: str, refresh: str) -> TokenResponse:
         access = self.tokens.issue(person, session_id)
@@ -188,4 +192,4 @@ def _new_refresh_token() -> str:
 
 def _refuse_revoked(mark: bytes | None) -> None:
     if mark is not None:
-        raise AuroraError(INVALID_CREDENTIALS, message="The session has ended")
+        raise AuroraError(INVALID_CREDENTIALS, message="The session has ended, or the key was revoked")

@@ -1,0 +1,98 @@
+"""The SQL of API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.gateway.keys.domain import Key
+from shared.postgres import Database
+
+_COLUMNS = "id, user_id, name, scopes, secret_hash, created_at, expires_at, last_used_at, revoked_at"
+_REPUBLISHED_AT_ONCE = 10_000
+
+
+class KeyStore:
+    """API keys of this installation. A user of None means everybody's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, key: Key) -> None:
+        """Stores a new key."""
+        await self._database.execute(
+            "INSERT INTO api_keys (id, user_id, name, scopes, secret_hash, created_at, expires_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            UUID(key.id),
+            key.user_id,
+            key.name,
+            list(key.scopes),
+            key.secret_hash,
+            key.created_at,
+            key.expires_at,
+        )
+
+    async def get(self, key_id: str) -> Key | None:
+        """The key, revoked or not."""
+        row = await self._database.fetchrow(
+            f"SELECT {_COLUMNS} FROM api_keys WHERE id = $1",  # noqa: S608 - constant
+            UUID(key_id),
+        )
+        return None if row is None else _key(row)
+
+    async def page(self, user_id: str | None, before: str | None, limit: int) -> list[Key]:
+        """Keys that aren't revoked, newest first, created before the key `before`."""
+        rows = await self._database.fetch(
+            f"SELECT {_COLUMNS} FROM api_keys"  # noqa: S608 - constant
+            " WHERE revoked_at IS NULL AND ($1::text IS NULL OR user_id = $1) AND ($2::uuid IS NULL OR id < $2)"
+            " ORDER BY id DESC LIMIT $3",
+            user_id,
+            None if before is None else UUID(before),
+            limit,
+        )
+        return [_key(row) for row in rows]
+
+    async def revoke(self, key_id: str, user_id: str | None, now: datetime) -> bool:
+        """Marks the key as revoked, the first time stands; False when that user has no such key."""
+        changed = await self._database.execute(
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3)"
+            " WHERE id = $1 AND ($2::text IS NULL OR user_id = $2)",
+            UUID(key_id),
+            user_id,
+            now,
+        )
+        return bool(changed)
+
+    async def revoked_since(self, moment: datetime) -> list[str]:
+        """The keys revoked since then, newest first."""
+        rows = await self._database.fetch(
+            "SELECT id FROM api_keys WHERE revoked_at > $1 ORDER BY revoked_at DESC LIMIT $2",
+            moment,
+            _REPUBLISHED_AT_ONCE,
+        )
+        return [str(row["id"]) for row in rows]
+
+    async def used(self, times: Mapping[str, datetime]) -> None:
+        """Remembers when each key was used last."""
+        await self._database.execute(
+            "UPDATE api_keys k SET last_used_at = greatest(k.last_used_at, u.at)"
+            " FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, at) WHERE k.id = u.id",
+            [UUID(key_id) for key_id in times],
+            list(times.values()),
+        )
+
+
+def _key(row: Any) -> Key:
+    return Key(
+        str(row["id"]),
+        row["user_id"],
+        row["name"],
+        tuple(row["scopes"]),
+        bytes(row["secret_hash"]),
+        row["created_at"],
+        row["expires_at"],
+        row["last_used_at"],
+        row["revoked_at"],
+    )
