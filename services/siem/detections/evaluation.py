@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -22,6 +22,7 @@ from services.siem.detections import domain, store
 from services.siem.detections.engine.compile import compile_rule
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, decode
 from services.siem.detections.engine.engine import Engine
+from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.store import Changed
 from services.siem.draft import Draft
 from services.siem.event import View
@@ -85,6 +86,13 @@ class Suppressor(Protocol):
         """(rule id, log id) of each match that is to raise nothing, and the suppression that says so."""
 
 
+class Ledger(Protocol):
+    """What each rule was evaluated over (the coverage feature)."""
+
+    async def failed(self, connection: Connection, failures: Sequence[Failure]) -> None:
+        """Events that no rule could be evaluated over as they came, in the caller's transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of matches: how many are new, and the alerts that were raised or counted on."""
@@ -106,15 +114,19 @@ class Detection:
         suppressor: Suppressor | None = None,
         *,
         index: bool,
+        ruleset: Ruleset | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
+        """`ruleset` is what this loop keeps up to date, for others to read; one of its own where there is none."""
         self._database = database
         self._batches = batches
         self._alerts = alerts
         self._outbox = outbox
         self._correlator = correlator
         self._suppressor = suppressor
+        self._ledger = ledger
         self._engine = Engine(index=index)
-        self._rules: dict[str, CompiledRule] = {}
+        self._rules = Ruleset() if ruleset is None else ruleset
         self._revision = 0
 
     async def refresh(self) -> None:
@@ -124,16 +136,17 @@ class Detection:
             self._revision = changed.revision
 
     async def _take_over(self, changed: Changed) -> None:
-        if self._rules.pop(changed.id, None) is not None:
-            self._engine.remove(changed.id)
         rule = (
             decode(changed.compiled)
             if changed.compiler_version == COMPILER_VERSION
             else await asyncio.to_thread(compile_rule, changed.sigma)
         )
-        if changed.enabled and rule.problem is None:
-            self._rules[rule.id] = rule
-            self._engine.add(rule)
+        for rule_id in self._rules.put(rule) if changed.enabled else self._rules.drop(changed.id):
+            served = self._rules.get(rule_id)
+            if served is None:
+                self._engine.remove(rule_id)
+            else:
+                self._engine.add(served)
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -168,18 +181,20 @@ class Detection:
         SECONDS.observe(time.perf_counter() - started)
 
     async def commit(
-        self, connection: Connection, matches: list[Match], failures: Iterable[Failure], run_id: UUID | None = None
+        self, connection: Connection, matches: list[Match], failures: Sequence[Failure], run_id: UUID | None = None
     ) -> Outcome:
         """What follows from matches, in the caller's transaction; the caller wakes the outbox after the commit."""
         for failure in failures:
             await self._outbox.add(connection, DETECTION_FAILED, DetectionFailed(failure.log_id, failure.reason))
+        if failures and run_id is None and self._ledger is not None:
+            await self._ledger.failed(connection, failures)
         if not matches:
             return Outcome(0, [])
         new = await store.record_matches(connection, matches, utc_now(), run_id)
         MATCHES.inc(len(new))
         correlated = [] if self._correlator is None else await self._correlator.take(connection, new)
         visible = await self._visible(connection, new)
-        drafts = domain.drafts((self._rules[match.rule_id], match) for match in visible if match.rule_id in self._rules)
+        drafts = domain.drafts((rule, match) for match in visible if (rule := self._rules.get(match.rule_id)))
         raised = await self._raise(connection, [*drafts, *correlated])
         by_identity = {alert.source_ref: alert.id for (_, draft), alert in raised if draft.rule_id is not None}
         counted = {(match.rule_id, match.log_id): by_identity.get(domain.identity_of(match)) for match in visible}

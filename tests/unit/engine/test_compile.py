@@ -157,17 +157,7 @@ def test_valid_rules_that_cannot_be_served_say_why(detection: str, reason: str) 
     assert rule.condition is None
 
 
-def test_correlations_and_filters_are_stored_with_a_problem() -> None:
-    correlation = compile_rule(
-        "title: c\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [a]\n  group-by: [x]\n"
-        "  timespan: 1h\n  condition: {gte: 10}\n"
-    )
-    assert (correlation.title, correlation.level, correlation.condition) == ("c", "high", None)
-    assert "correlation" in (correlation.problem or "")
-    filtered = compile_rule(
-        f"title: f\nlogsource: {{product: windows}}\nfilter:\n  rules: [{RULE_ID}]\n  s: {{A: b}}\n  condition: not s\n"
-    )
-    assert "filter" in (filtered.problem or "")
+def test_documents_of_other_kinds_that_are_no_sigma_are_refused_with_their_place() -> None:
     assert refusal("title: c\ncorrelation: {type: unheard}\n")[0]["path"] == "correlation"
     assert refusal("action: global\ntitle: t\n")[0]["path"] == "action"
 

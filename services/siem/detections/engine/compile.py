@@ -11,6 +11,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
+from msgspec.structs import replace
 from sigma.conditions import (
     ConditionAND,
     ConditionFieldEqualsValueExpression,
@@ -18,10 +19,14 @@ from sigma.conditions import (
     ConditionOR,
     ConditionValueExpression,
 )
+from sigma.correlations import SigmaCorrelationRule
+from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaRuleBase
+from sigma.rule.detection import SigmaDetections
 
-from services.siem.detections.engine.compiled import AllOf, AnyOf, Cidr, CompiledRule, Node, Not, Text
+from services.siem.detections.engine.compiled import AllOf, AnyOf, Cidr, CompiledRule, Filter, Node, Not, Text
+from services.siem.detections.engine.correlation import correlation_of
 from services.siem.detections.engine.parse import condition_error, parse_conditions, parse_rule
 from services.siem.detections.engine.values import NotServed, value_node
 from shared.contracts.detections import Level
@@ -41,21 +46,37 @@ def compile_rule(yaml_text: str) -> CompiledRule:
     Raises AURORA-4222 whose detail is `[{"message", "line", "path"}]`, lines from 1 within `yaml_text`. A valid rule
     that can't be served comes back with `problem`. A rule without an id gets one derived from its text.
     """
-    rule, problem = parse_rule(yaml_text)
-    condition: Node | None = None
-    if problem is None and isinstance(rule, SigmaRule):
-        trees = parse_conditions(yaml_text, rule.detection)
-        try:
-            condition = any_of([_node(tree, MAX_DEPTH) for tree in trees])
-        except NotServed as reason:
-            problem = str(reason)
-        except RecursionError as error:
-            raise condition_error(yaml_text, "the condition is nested too deeply") from error
-    return _compiled(rule, yaml_text, condition, problem)
+    rule, document = parse_rule(yaml_text)
+    header = _header(rule, yaml_text)
+    try:
+        match rule:
+            case SigmaRule():
+                return replace(header, condition=_condition(yaml_text, rule.detection, "detection"))
+            case SigmaCorrelationRule():
+                return replace(header, correlation=correlation_of(rule, document["correlation"]))
+            case SigmaFilter():
+                condition = _condition(yaml_text, rule.filter, "filter")
+                return replace(header, filter=Filter(_filtered(rule), condition))
+    except NotServed as reason:
+        return replace(header, problem=str(reason))
+    return replace(header, problem=f"documents of type {type(rule).__name__} are not served")
 
 
-def _compiled(rule: SigmaRuleBase, yaml_text: str, condition: Node | None, problem: str | None) -> CompiledRule:
-    source = rule.logsource if isinstance(rule, SigmaRule) else None
+def _condition(yaml_text: str, detections: SigmaDetections, section: str) -> Node:
+    trees = parse_conditions(yaml_text, detections, section)
+    try:
+        return any_of([_node(tree, MAX_DEPTH) for tree in trees])
+    except RecursionError as error:
+        raise condition_error(yaml_text, "the condition is nested too deeply", section) from error
+
+
+def _filtered(rule: SigmaFilter) -> tuple[str, ...] | None:
+    rules = rule.filter.rules
+    return None if isinstance(rules, str) else tuple(str(reference.reference) for reference in rules)
+
+
+def _header(rule: SigmaRuleBase, yaml_text: str) -> CompiledRule:
+    source = None if isinstance(rule, SigmaCorrelationRule) else getattr(rule, "logsource", None)
     tags = tuple(str(tag) for tag in rule.tags)
     return CompiledRule(
         id=str(rule.id or uuid5(NAMESPACE_URL, yaml_text)),
@@ -69,8 +90,9 @@ def _compiled(rule: SigmaRuleBase, yaml_text: str, condition: Node | None, probl
         service=_part(source.service) if source else None,
         tags=tags,
         mitre_techniques=tuple(dict.fromkeys(_techniques(tags))),
-        condition=condition,
-        problem=problem,
+        condition=None,
+        problem=None,
+        name=rule.name,
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 from shared.contracts.detections import Level
 
 # Raised whenever compiling the same YAML would give other bytes: caches compare it before they decode.
-COMPILER_VERSION = 1
+COMPILER_VERSION = 2
 
 How: TypeAlias = Literal["equals", "contains", "startswith", "endswith"]
 Operator: TypeAlias = Literal["lt", "lte", "gt", "gte", "eq"]
@@ -107,10 +107,79 @@ class FieldRef(msgspec.Struct, frozen=True, tag="ref"):
 Node: TypeAlias = AllOf | AnyOf | Not | Text | Glob | Regex | Cidr | Compare | Null | Exists | FieldRef
 
 
-class CompiledRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule ready to be served. `condition` is null exactly when `problem` says why it can't be.
+CorrelationKind: TypeAlias = Literal[
+    "event_count",
+    "value_count",
+    "temporal",
+    "temporal_ordered",
+    "value_sum",
+    "value_avg",
+    "value_percentile",
+    "value_median",
+]
 
-    `mitre_techniques` are ATT&CK ids ("T1059.001") from the tags.
+
+class Bound(msgspec.Struct, frozen=True):
+    """What is counted or computed over a window compares with `number`."""
+
+    operator: Literal["lt", "lte", "gt", "gte", "eq", "neq"]
+    number: int | float
+
+
+class AllSeen(msgspec.Struct, frozen=True, tag="all"):
+    """Every item holds of a window."""
+
+    items: tuple[Formula, ...]
+
+
+class AnySeen(msgspec.Struct, frozen=True, tag="any"):
+    """At least one item holds of a window."""
+
+    items: tuple[Formula, ...]
+
+
+class NotSeen(msgspec.Struct, frozen=True, tag="not"):
+    """The item doesn't hold of a window."""
+
+    item: Formula
+
+
+Formula: TypeAlias = AllSeen | AnySeen | NotSeen | str
+"""An extended condition of a temporal correlation; a text is a reference: that rule matched within the window."""
+
+
+class Correlation(msgspec.Struct, frozen=True, kw_only=True):
+    """How matches of other rules are counted together (Sigma correlation rules specification).
+
+    `rules` are references as written, each the id or the name of a rule. All of `bounds` hold of a window of `seconds`
+    that fires; `formula` takes their place where there is one. `fields` is what the value kinds look at, `percentile`
+    (0 to 100) is set for value_percentile. `aliases` are (alias, ((reference, field), ...)).
+    """
+
+    kind: CorrelationKind
+    rules: tuple[str, ...]
+    group_by: tuple[str, ...]
+    seconds: int
+    bounds: tuple[Bound, ...] = ()
+    formula: Formula | None = None
+    fields: tuple[str, ...] = ()
+    percentile: int | None = None
+    aliases: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    generate: bool = False
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """What the rules it applies to demand beside their own condition. `rules` None are all of its log source."""
+
+    rules: tuple[str, ...] | None
+    condition: Node
+
+
+class CompiledRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule ready to be served: exactly one of `condition`, `correlation`, `filter` and `problem` is set.
+
+    `condition` is that of a rule on single events; `problem` says why a valid rule can't be served. `name` is what
+    correlations and filters may call it by. `mitre_techniques` are ATT&CK ids ("T1059.001") from the tags.
     """
 
     id: str
@@ -126,6 +195,9 @@ class CompiledRule(msgspec.Struct, frozen=True, kw_only=True):
     mitre_techniques: tuple[str, ...]
     condition: Node | None
     problem: str | None
+    name: str | None = None
+    correlation: Correlation | None = None
+    filter: Filter | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

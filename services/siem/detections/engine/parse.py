@@ -25,9 +25,6 @@ from shared.errors import SIGMA_INVALID, AuroraError
 # The specification (modifiers appendix 2.1) has both names, pySigma only `wide`.
 modifier_mapping.setdefault("utf16le", SigmaWideModifier)
 
-CORRELATION = "a correlation rule joins several events; only single-event rules are served"
-FILTER = "a Sigma filter changes other rules and detects nothing itself"
-
 # pySigma expands values (five dashes to the power of three for one windash value) and repeats a detection wherever
 # the condition names it, so the product is bounded before it is asked to. SigmaHQ's largest rule has 4,400 values and
 # 12 with windash.
@@ -35,6 +32,8 @@ MAX_VALUES = 20_000
 MAX_WINDASH_VALUES = 100
 MAX_REFERENCED_VALUES = 100_000
 MAX_CONDITION_CHARACTERS = 4096
+
+BOUNDS = ("lt", "lte", "gt", "gte", "eq", "neq")
 
 _PATHS: dict[type[SigmaError], str] = {
     exceptions.SigmaTitleError: "title",
@@ -62,19 +61,31 @@ _PATHS: dict[type[SigmaError], str] = {
 }
 
 
-def parse_rule(yaml_text: str) -> tuple[SigmaRuleBase, str | None]:
-    """pySigma's rule and, for kinds of document this engine doesn't serve, the reason why.
+def parse_rule(yaml_text: str) -> tuple[SigmaRuleBase, dict[str, Any]]:
+    """pySigma's rule, correlation or filter, and the document it was made of.
 
     Raises AURORA-4222 with `[{"message", "line", "path"}]`, one entry for each mistake found.
     """
     document = load_document(yaml_text)
     _check_document(document)
     if "correlation" in document:
-        return _checked(yaml_text, document, SigmaCorrelationRule.from_dict), CORRELATION
+        return _checked(yaml_text, _one_bound(document), SigmaCorrelationRule.from_dict), document
     if "filter" in document:
-        return _checked(yaml_text, document, SigmaFilter.from_dict), FILTER
-    _check_size(yaml_text, document.get("detection"))
-    return _checked(yaml_text, document, SigmaRule.from_dict), None
+        _check_size(yaml_text, document.get("filter"), "filter")
+        return _checked(yaml_text, document, SigmaFilter.from_dict), document
+    _check_size(yaml_text, document.get("detection"), "detection")
+    return _checked(yaml_text, document, SigmaRule.from_dict), document
+
+
+def _one_bound(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the first bound of its condition alone: the specification has ranges, pySigma one bound."""
+    correlation = document["correlation"]
+    condition = correlation.get("condition") if isinstance(correlation, dict) else None
+    if not isinstance(condition, dict):
+        return document
+    more = [name for name in condition if name in BOUNDS][1:]
+    kept = {name: value for name, value in condition.items() if name not in more}
+    return {**document, "correlation": {**correlation, "condition": kept}}
 
 
 def _check_document(document: dict[str, Any]) -> None:
@@ -144,19 +155,19 @@ def _items(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
             yield from _items(inner, (*path, str(index)))
 
 
-def _check_size(yaml_text: str, detection: object) -> None:
+def _check_size(yaml_text: str, detection: object, section: str) -> None:
     values = windash = 0
-    for path, key, value in _items(detection, ("detection",)):
+    for path, key, value in _items(detection, (section,)):
         count = len(value) if isinstance(value, list) else 1
         values += count
         windash += count if "|windash" in str(key) else 0
         if values > MAX_VALUES or windash > MAX_WINDASH_VALUES:
             raise invalid("too many values in one rule", line=line_of(yaml_text, path), path=".".join(path))
     if isinstance(detection, dict):
-        _check_condition(yaml_text, detection.get("condition"), values)
+        _check_condition(yaml_text, detection.get("condition"), values, section)
 
 
-def _check_condition(yaml_text: str, condition: object, values: int) -> None:
+def _check_condition(yaml_text: str, condition: object, values: int, section: str) -> None:
     conditions = condition if isinstance(condition, list) else [condition]
     text = " ".join(item for item in conditions if isinstance(item, str))
     reason = None
@@ -165,27 +176,27 @@ def _check_condition(yaml_text: str, condition: object, values: int) -> None:
     elif len(text) > MAX_CONDITION_CHARACTERS or len(text.split()) * values > MAX_REFERENCED_VALUES:
         reason = "the condition is too long"
     if reason is not None:
-        path = ("detection", "condition")
+        path = (section, "condition")
         raise invalid(reason, line=line_of(yaml_text, path), path=".".join(path))
 
 
-def condition_error(yaml_text: str, message: str) -> AuroraError:
+def condition_error(yaml_text: str, message: str, section: str = "detection") -> AuroraError:
     """AURORA-4222 at the rule's condition."""
-    return invalid(message, line=line_of(yaml_text, ("detection", "condition")), path="detection.condition")
+    return invalid(message, line=line_of(yaml_text, (section, "condition")), path=f"{section}.condition")
 
 
-def parse_conditions(yaml_text: str, detections: SigmaDetections) -> list[Any]:
+def parse_conditions(yaml_text: str, detections: SigmaDetections, section: str = "detection") -> list[Any]:
     """pySigma's condition trees, one for each condition of the rule; AURORA-4222 where one can't be read."""
     trees = []
     for condition in detections.parsed_condition:
         try:
             tree = condition.parsed
         except SigmaError as error:
-            raise condition_error(yaml_text, _message(error)) from error
+            raise condition_error(yaml_text, _message(error), section) from error
         except MALFORMED as error:
-            raise condition_error(yaml_text, "the condition can't be read") from error
+            raise condition_error(yaml_text, "the condition can't be read", section) from error
         if tree is None:
-            raise condition_error(yaml_text, "the condition selects nothing")
+            raise condition_error(yaml_text, "the condition selects nothing", section)
         trees.append(tree)
     return trees
 
