@@ -9,14 +9,35 @@ from pathlib import Path
 from services.siem.alerts import events as alert_events
 from services.siem.alerts.routes import routes as alert_routes
 from services.siem.alerts.service import AlertsService
+from services.siem.correlations.service import Correlations
+from services.siem.coverage.routes import routes as coverage_routes
+from services.siem.coverage.service import CoverageService
+from services.siem.detections.domain import draft_of
+from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.evaluation import Detection
 from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
+from services.siem.doors.routes import stream_routes
+from services.siem.evaluate import evaluate_rows
 from services.siem.logs.routes import routes as log_routes
 from services.siem.logs.service import Logs, read_batch
 from services.siem.logs.store import LogStore
 from services.siem.logs.writer import Writer
+from services.siem.past import Past
+from services.siem.promotion.routes import routes as promotion_routes
+from services.siem.promotion.service import Promotion
+from services.siem.quality.routes import routes as quality_routes
+from services.siem.quality.service import Quality
+from services.siem.rule_tests import check_tests
+from services.siem.runs.routes import routes as run_routes
+from services.siem.runs.service import RunsService
+from services.siem.runs.worker import Worker
 from services.siem.settings import SiemSettings
+from services.siem.suppressions.routes import routes as suppression_routes
+from services.siem.suppressions.service import Suppressions
+from services.siem.syslog.listeners import Listeners, Listening
+from services.siem.syslog.service import Collector
+from services.siem.uploads.routes import upload_routes
 from services.siem.worklist.service import Worklist
 from shared import config
 from shared.clickhouse import ClickHouse, Embedded, Server
@@ -39,13 +60,53 @@ async def start(platform: Platform) -> None:
     outbox = await platform.outbox(database)
     logs, worklist = await _logs(platform, settings, database, clickhouse)
     alerts = AlertsService(database, outbox)
-    rules = RulesService(database)
+    past = Past(LogStore(clickhouse))
+    suppressions = Suppressions(database, past)
+    rules = RulesService(database, check_tests)
     await rules.load_builtin()
-    detection = Detection(database, worklist, alerts, outbox, index=settings.detection_index)
+    ruleset = Ruleset()
+    coverage = CoverageService(database, alerts, outbox)
+    correlations = Correlations(ruleset, draft_of)
+    detection = Detection(
+        database, worklist, alerts, outbox, correlations, suppressions, index=settings.detection_index, ruleset=ruleset
+    )
     await detection.refresh()
     platform.spawn("detection", detection.run())
+    platform.spawn("correlations", correlations.prune(database))
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
-    await platform.serve([*log_routes(logs), *alert_routes(alerts), *rule_routes(rules)])
+    await platform.serve(
+        [
+            *log_routes(logs),
+            *stream_routes(logs),
+            *upload_routes(logs),
+            *alert_routes(alerts),
+            *rule_routes(rules),
+            *suppression_routes(suppressions),
+            *quality_routes(Quality(database)),
+            *promotion_routes(Promotion(past, rules)),
+        ]
+    )
+    await _syslog(platform, settings, logs)
+
+
+async def _syslog(platform: Platform, settings: SiemSettings, logs: Logs) -> None:
+    """Last, so that it is closed first: what was received is stored while everything else still runs."""
+    collector = Collector(logs, max_bytes=settings.syslog_waiting_bytes)
+    listening = Listening(
+        udp=settings.syslog_udp,
+        tcp=settings.syslog_tcp,
+        tls=settings.syslog_tls,
+        cert_file=settings.syslog_tls_cert_file,
+        key_file=settings.syslog_tls_key_file,
+        client_ca_file=settings.syslog_tls_client_ca_file,
+        networks=settings.syslog_networks,
+        connections=settings.syslog_connections,
+        line_bytes=settings.syslog_line_bytes,
+    )
+    listeners = Listeners(listening, collector)
+    platform.spawn("syslog", collector.run())
+    platform.on_stop(listeners.close)
+    await listeners.open()
 
 
 async def _open_clickhouse(platform: Platform, settings: SiemSettings) -> ClickHouse:

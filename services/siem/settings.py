@@ -25,3 +25,21 @@ class SiemSettings:
     search_seconds: float = 10.0
     #: Off: every rule is tried on every event of its log source. The matches are the same; the index is the speed.
     detection_index: bool = True
+    #: Where syslog is taken, each `host:port`; not set: not at all. The TLS listener needs a certificate and its key.
+    syslog_udp: str | None = None
+    syslog_tcp: str | None = None
+    syslog_tls: str | None = None
+    syslog_tls_cert_file: Path | None = None
+    syslog_tls_key_file: Path | None = None
+    #: With it, senders over TLS must show a certificate of this authority.
+    syslog_tls_client_ca_file: Path | None = None
+    #: Who may send: syslog knows no passwords. By default this machine and private networks.
+    syslog_networks: tuple[str, ...] = (
+        "127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10",
+    )  # fmt: skip
+    #: Connections at a time; the next is closed at once.
+    syslog_connections: int = 256
+    #: A longer line is cut there.
+    syslog_line_bytes: int = 64 * 1024
+    #: Lines received and not yet durable; beyond it connections aren't read and datagrams are dropped.
+    syslog_waiting_bytes: int = 16 * 1024 * 1024

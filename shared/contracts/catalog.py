@@ -4,6 +4,7 @@ from shared import errors
 from shared.contracts import (
     agents,
     alerts,
+    coverage,
     detections,
     doors_loki,
     doors_otlp,
@@ -14,6 +15,7 @@ from shared.contracts import (
     logs,
     promotion,
     rule_versions,
+    runs,
     suppressions,
     system,
 )
@@ -23,6 +25,7 @@ __all__ = ["ENDPOINTS", "ERROR_CODES", "METHODS", "TOPICS"]
 MODULES = (
     agents,
     alerts,
+    coverage,
     detections,
     doors_loki,
     doors_otlp,
@@ -34,6 +37,7 @@ MODULES = (
     logs,
     promotion,
     rule_versions,
+    runs,
     suppressions,
     system,
 )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint
@@ -29,6 +29,12 @@ class IngestQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     format: Annotated[str, Meta(max_length=64)] | None = None
 
 
+class UploadQuery(IngestQuery, forbid_unknown_fields=True, kw_only=True):
+    """`filename` tells by its ending what the file is: .evtx, .json, .ndjson or .jsonl, each also gzipped (.gz)."""
+
+    filename: Annotated[str, Meta(max_length=512)] = ""
+
+
 class IngestProblem(msgspec.Struct, frozen=True):
     """Why the item at `index` (from 0, in the order sent) was rejected."""
 
@@ -45,16 +51,39 @@ class IngestReceipt(msgspec.Struct):
     receipt: str
 
 
-class LogQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
-    """Search: `q` holds `field:value` terms (ECS names, `*` as a wildcard, quotes for spaces) and bare words, all
-    of which must match, without regard to case; `log_term` writes a term. `since` and `until` bound the event time,
-    `since` included, `until` not."""
+FieldName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w@.-]+$")]
 
-    q: Annotated[str, Meta(max_length=2048)] = ""
+
+class LogQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
+    """Search: `q` in the language of docs/search.md: `field:value`, wildcards, ranges, AND, OR, NOT, parentheses and
+    bare words, without regard to case; `log_term` writes a term. `since` and `until` bound the event time, `since`
+    included, `until` not.
+
+    On request: `fields` (ECS names, with commas) leaves only these in `ecs`, and `raw` empty unless it is named;
+    `histogram` counts all matches by time (`30s`, `5m`, `1h`, `1d` or `auto`); `top` counts the values of a field."""
+
+    q: Annotated[str, Meta(max_length=8192)] = ""
     source: SourceName | None = None
     receipt: Annotated[str, Meta(max_length=64)] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    fields: Annotated[str, Meta(max_length=2048, pattern=r"^[\w@.-]+(,[\w@.-]+)*$")] | None = None
+    histogram: Annotated[str, Meta(pattern=r"^(auto|[1-9][0-9]{0,5}[smhd])$")] | None = None
+    top: FieldName | None = None
+
+
+class TimeCount(msgspec.Struct, frozen=True):
+    """How many events match in the interval that begins at `time`."""
+
+    time: datetime
+    count: int
+
+
+class ValueCount(msgspec.Struct, frozen=True):
+    """How many matching events have the value; of a list each value counts. Cut after 512 characters."""
+
+    value: str
+    count: int
 
 
 def log_term(field: str, value: str) -> str:
@@ -77,6 +106,15 @@ class LogEvent(msgspec.Struct, kw_only=True):
     receipt: str
 
 
+class LogPage(Page[LogEvent], kw_only=True):
+    """A page of events, newest first. `histogram` (intervals without events are left out) and `top` (the ten most
+    frequent values) are of all matches, not of the page. `slow` names terms that no index helps with."""
+
+    histogram: list[TimeCount] | UnsetType = UNSET
+    top: list[ValueCount] | UnsetType = UNSET
+    slow: list[str] | UnsetType = UNSET
+
+
 SEARCH_LOGS = Endpoint(
     "GET",
     "/api/v1/siem/logs",
@@ -84,7 +122,7 @@ SEARCH_LOGS = Endpoint(
     service="siem",
     summary="Search SIEM logs",
     query=LogQuery,
-    returns=Page[LogEvent],
+    returns=LogPage,
     errors=(VALIDATION, CLICKHOUSE_UNAVAILABLE),
     tag="SIEM / Detection",
 )
@@ -110,4 +148,26 @@ INGEST_LOGS = Endpoint(
     consumes=("application/json", "application/x-ndjson", "text/plain"),
     max_body=32 * 1024 * 1024,
     timeout_seconds=120.0,
+)
+UPLOAD_LOGS = Endpoint(
+    "POST",
+    "/api/v1/siem/logs/upload",
+    SIEM_WRITE,
+    service="siem",
+    summary="Ingest a log file",
+    query=UploadQuery,
+    body=bytes,
+    returns=IngestReceipt,
+    status=202,
+    errors=INGEST_LOGS.errors,
+    tag="SIEM / Detection",
+    consumes=(
+        "application/octet-stream",
+        "application/x-evtx",
+        "application/gzip",
+        "application/x-gzip",
+        *INGEST_LOGS.consumes,
+    ),
+    max_body=64 * 1024 * 1024,
+    timeout_seconds=300.0,
 )

@@ -9,14 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.contracts.constants import Endpoint
-from shared.contracts.logs import INGEST_LOGS
+from shared.contracts.doors_loki import LOKI_PUSH
+from shared.contracts.doors_otlp import OTLP_LOGS
+from shared.contracts.logs import INGEST_LOGS, UPLOAD_LOGS
 from shared.contracts.system import GET_HEALTH, GET_LIVENESS, GET_READINESS
 
 Network = IPv4Network | IPv6Network
 WINDOW_SECONDS = 60
 
 #: Never counted: probes, and log intake, which is held back by its queue instead.
-UNLIMITED: frozenset[Endpoint[Any, Any, Any]] = frozenset({GET_HEALTH, GET_LIVENESS, GET_READINESS, INGEST_LOGS})
+UNLIMITED: frozenset[Endpoint[Any, Any, Any]] = frozenset(
+    {GET_HEALTH, GET_LIVENESS, GET_READINESS, INGEST_LOGS, UPLOAD_LOGS, LOKI_PUSH, OTLP_LOGS}
+)
 
 #: On every response. A page of its own content sets its own Content-Security-Policy.
 SECURITY_HEADERS: Mapping[str, str] = {
