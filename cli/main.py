@@ -16,7 +16,18 @@ from deploy.local.errors import StackError
 from shared.config import ConfigError
 from shared.errors import AuroraError
 
-COMMANDS: tuple[str, ...] = ("up", "status", "down", "demo", "ingest", "rules", "alerts", "investigate", "tail")
+COMMANDS: tuple[str, ...] = (
+    "up",
+    "status",
+    "down",
+    "demo",
+    "ingest",
+    "rules",
+    "alerts",
+    "search",
+    "investigate",
+    "tail",
+)
 
 
 class _Commands(click.Group):

@@ -13,7 +13,8 @@ from typing_extensions import TypeVar
 
 Q = TypeVar("Q", default=None)
 B = TypeVar("B", default=None)
-R = TypeVar("R", default=None)
+#: An endpoint that answers more is one that answers this.
+R_co = TypeVar("R_co", default=None, covariant=True)
 P = TypeVar("P")
 
 HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "WS"]
@@ -84,7 +85,7 @@ def _declare(table: dict[Any, Any], key: Any, constant: Any) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Endpoint(Generic[Q, B, R]):
+class Endpoint(Generic[Q, B, R_co]):
     """One HTTP route (or, with method "WS", one WebSocket) and everything that is derived from it.
 
     `query`, `body` and `returns` are msgspec-decodable types; None means "none". A `body` of `bytes` is handed to
@@ -99,7 +100,7 @@ class Endpoint(Generic[Q, B, R]):
     summary: str
     query: type[Q] | None = None
     body: type[B] | None = None
-    returns: type[R] | None = None
+    returns: type[R_co] | None = None
     status: int = 200
     errors: tuple[ErrorCode, ...] = ()
     tag: str = ""
@@ -119,12 +120,12 @@ class Endpoint(Generic[Q, B, R]):
 
 
 @dataclass(frozen=True, eq=False)
-class Method(Generic[P, R]):
+class Method(Generic[P, R_co]):
     """One JSON-RPC 2.0 method that an agent serves: name, params struct, result struct."""
 
     name: str
     params: type[P]
-    returns: type[R]
+    returns: type[R_co]
     summary: str = ""
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from msgspec import UNSET
 
 from services.siem.logs.service import PART_ITEMS
 from shared.clock import new_id
@@ -160,7 +161,14 @@ async def test_a_line_is_found_by_its_fields_whatever_their_case(service: Siem, 
         "event.dataset:linux.auth",
     ):
         assert len(await service.search(q, source=source)) == 1, q
-    for q in ("user.name:bo", "source.ip:192.0.2.77", "event.outcome:success", "nothing.like.this:*", "unheard"):
+    for q in (
+        "user.name:bo",
+        "source.ip:192.0.2.77",
+        "event.outcome:success",
+        "nothing.like.this:*",
+        "unheard",
+        "nvali",
+    ):
         assert await service.search(q, source=source) == [], q
 
 
@@ -194,6 +202,92 @@ async def test_text_with_special_characters_is_found_exactly(service: Siem, sour
     await stored(service, source, {"message": text, "file": {"path": text}}, {"message": "other"})
     for q in (log_term("file.path", text), log_term("", text).removeprefix(":")):
         assert [event.ecs["file.path"] for event in await service.search(q, source=source)] == [text], q
+
+
+async def test_terms_are_combined_negated_and_grouped(service: Siem, source: str) -> None:
+    await stored(
+        service,
+        source,
+        {
+            "message": "one ERR-7 half",
+            "source": {"ip": "10.1.2.3", "port": 80},
+            "process": {"command_line": "nc -l 99"},
+        },
+        {"message": "two", "source": {"ip": "192.0.2.9", "port": 1024}, "related": {"ip": ["10.1.0.1", "2001:db8::7"]}},
+        {"message": "three", "source": {"ip": "fe80::1", "port": "x"}, "file": {"mtime": "2026-03-01T10:00:00+02:00"}},
+    )
+    expected = {
+        "one or two": {"one", "two"},
+        "not (one or two)": {"three"},
+        "NOT source.port:80 and not three": {"two"},
+        "not nothing.like.this:*": {"one", "two", "three"},
+        "source.ip:(10.1.2.3 or fe80::1)": {"one", "three"},
+        "source.port >= 80": {"one", "two"},
+        "source.port > 80 or three": {"two", "three"},
+        "not source.port > 80": {"one", "three"},
+        "source.ip:10.0.0.0/8": {"one"},
+        "source.ip:fe80::/10": {"three"},
+        "source.ip:0.0.0.0/0": {"one", "two"},
+        "related.ip:(2001:db8::/32)": {"two"},
+        "related.ip:10.1.0.0/24 not one": {"two"},
+        "source.ip > 10.1.2.3 and source.ip < 192.0.2.10": {"two"},
+        "file.mtime >= 2026-03-01T08:00:00Z": {"three"},
+        "file.mtime > 2026-03-01T08:00:00Z": set(),
+        "err": {"one"},
+        "err-7": {"one"},
+        '"-L 99"': {"one"},
+        '"99 nc"': set(),
+        "hal": set(),
+        "*hal*": {"one"},
+        "raw:*192.0.2*": {"two"},
+        "raw:*command_line*": {"one"},
+        "@timestamp > 2000-01-01 and ingested_at < 2000-01-01": set(),
+    }
+    for q, names in expected.items():
+        assert {message.split()[0] for message in await messages(service, q, source)} == names, q
+
+
+async def test_words_are_found_whatever_their_case_and_alphabet(service: Siem, source: str) -> None:
+    await stored(service, source, {"message": "Ünï-CODE Привет 日本語 done"})
+    for q in ("ÜNÏ", "ünï", "code", "привет", "日本語", '"привет 日本語"', "DONE"):
+        assert len(await service.search(q, source=source)) == 1, q
+    assert await service.search("日本", source=source) == []
+    assert len(await service.search(" ".join(f'"{"word " * 200}"' for _ in range(2)), source=source)) == 0
+
+
+async def test_an_answer_has_counts_by_time_and_value_only_when_asked(service: Siem, source: str) -> None:
+    at = ("2026-01-01T00:00:10Z", "2026-01-01T00:40:00Z", "2026-01-01T02:00:00Z", "1970-01-01T00:30:00Z")
+    users: tuple[Any, ...] = ("root", ["root", "bob"], "[odd", "")
+    await stored(
+        service,
+        source,
+        *({"@timestamp": t, "message": "m", "user": {"name": u}} for t, u in zip(at, users, strict=True)),
+    )
+    async with service.client() as client:
+        bare = await client.call(SEARCH_LOGS, query=LogQuery(q="m", source=source))
+        assert (bare.histogram, bare.top, bare.slow) == (UNSET, UNSET, UNSET)
+        query = LogQuery(q="m", source=source, limit=1, histogram="1h", top="user.name", fields="user.name")
+        page = await client.call(SEARCH_LOGS, query=query)
+        assert [(count.time.isoformat(), count.count) for count in page.histogram or []] == [
+            ("1970-01-01T00:00:00+00:00", 1),
+            ("2026-01-01T00:00:00+00:00", 2),
+            ("2026-01-01T02:00:00+00:00", 1),
+        ]
+        assert [(count.value, count.count) for count in page.top or []] == [("root", 2), ("[odd", 1), ("bob", 1)]
+        assert [(event.ecs, event.raw, event.message) for event in page.items] == [({"user.name": "[odd"}, "", "m")]
+        by_category = LogQuery(source=source, since=datetime(2026, 1, 1, tzinfo=UTC), histogram="auto", top="x.y")
+        page = await client.call(SEARCH_LOGS, query=by_category)
+        assert sum(count.count for count in page.histogram or []) == 3
+        assert page.top == []
+        nothing = LogQuery(q="unheard", source=source, histogram="auto", top="message")
+        page = await client.call(SEARCH_LOGS, query=nothing)
+        assert (page.histogram, page.top) == ([], [])
+        slow = await client.call(SEARCH_LOGS, query=LogQuery(q="*m* or raw:*x*", source=source))
+        assert slow.slow == ["*m*", "raw:*x*"]
+        for wrong in (LogQuery(histogram="0m"), LogQuery(top="a b"), LogQuery(fields="a,,b")):
+            with pytest.raises(AuroraError) as refused:
+                await client.call(SEARCH_LOGS, query=wrong)
+            assert refused.value.code is VALIDATION
 
 
 async def test_since_is_included_and_until_is_not(service: Siem, source: str) -> None:

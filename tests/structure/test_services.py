@@ -34,6 +34,8 @@ DECLARED: dict[str, str] = {
     "siem/doors/loki.py": "the wire forms of Loki's push",
     "siem/doors/otlp.py": "the wire forms of OTLP logs",
     "siem/syslog/listeners.py": "the sockets of syslog",
+    "siem/hunts/runs.py": "the workers and the clock of hunts",
+    "siem/hunts/sigma.py": "a Sigma rule over the stored past",
     "siem/logs/rows.py": "an event as a row of the log table: pure",
     "siem/logs/writer.py": "group commit between intake and the store",
     "siem/logs/search.py": "the use-case of search, apart from intake",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 
-def phrase(text: str) -> str:
-    """`"text"` with `\\`, `"` and `*` escaped: matched as it is, not as syntax."""
+def anywhere(text: str) -> str:
+    """`"*text*"` with `\\`, `"` and `*` escaped: the text as it is in message, raw event or command line, also inside
+    a word. It reads every event of the time range, so give it one."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
-    return f'"{escaped}"'
+    return f'"*{escaped}*"'

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from services.siem.logs.service import Logs
-from shared.contracts.common import Page
-from shared.contracts.logs import INGEST_LOGS, SEARCH_LOGS, IngestQuery, IngestReceipt, LogEvent, LogQuery
+from shared.contracts.logs import INGEST_LOGS, SEARCH_LOGS, IngestQuery, IngestReceipt, LogPage, LogQuery
 from shared.http import Call, Route, bind
 
 
 def routes(logs: Logs) -> list[Route]:
     """Every log endpoint, bound."""
 
-    async def search(call: Call[LogQuery, None]) -> Page[LogEvent]:
+    async def search(call: Call[LogQuery, None]) -> LogPage:
         return await logs.search(call.query)
 
     async def ingest(call: Call[IngestQuery, bytes]) -> IngestReceipt:

@@ -15,16 +15,15 @@ from itertools import groupby
 from typing import ParamSpec, TypeVar
 
 from services.siem.batch import StoredEvent
-from services.siem.logs import domain
 from services.siem.logs.parsers import FORMATS, Item, Rejected, parse_items, read_items
 from services.siem.logs.rows import encode_row
-from services.siem.logs.store import LogStore, Search, StoredRow
+from services.siem.logs.search import search_page
+from services.siem.logs.store import LogStore, StoredRow
 from services.siem.logs.writer import Prepared, Writer
 from shared import telemetry
 from shared.clickhouse import LimitExceededError, unavailable
 from shared.clock import new_id, utc_now
-from shared.contracts.common import Page
-from shared.contracts.logs import IngestProblem, IngestQuery, IngestReceipt, LogEvent, LogQuery
+from shared.contracts.logs import IngestProblem, IngestQuery, IngestReceipt, LogPage, LogQuery
 from shared.errors import VALIDATION, AuroraError, field_error
 from shared.log import get_logger
 
@@ -140,24 +139,9 @@ class Logs:
             await self._writer.room()
             return await asyncio.to_thread(work, *args, **kwargs)
 
-    async def search(self, query: LogQuery) -> Page[LogEvent]:
+    async def search(self, query: LogQuery) -> LogPage:
         """A page of matching events, newest first. Raises AURORA-4220, also for a search that takes too long."""
-        search = Search(
-            terms=domain.parse_query(query.q),
-            source=query.source,
-            receipt=query.receipt,
-            since=None if query.since is None else domain.within_range(query.since),
-            until=None if query.until is None else domain.within_range(query.until),
-            after=None if query.cursor is None else domain.decode_cursor(query.cursor),
-        )
-        try:
-            found = await self._store.page(search, query.limit + 1)
-            events = await self._store.events(found[: query.limit])
-        except LimitExceededError as error:
-            advice = "narrow it with since, until or another term"
-            raise field_error("query.q", f"the search ran into its {error.limit} limit: {advice}") from error
-        more = len(found) > query.limit
-        return Page(events, domain.encode_cursor(found[query.limit - 1]) if more else None)
+        return await search_page(self._store, query)
 
 
 def parts_of(items: Sequence[Item]) -> Iterator[range]:

@@ -5,40 +5,29 @@ Every search is two queries: the first finds the ids of a page in narrow columns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
-from services.siem.logs.domain import Position, Term
-from services.siem.logs.rows import HOISTED, join_rows
+from services.siem.logs.domain import EPOCH, Position
+from services.siem.logs.query import Binder, Node, condition, value_of
+from services.siem.logs.rows import join_rows
 from shared.clickhouse import ClickHouse
-from shared.contracts.logs import LogEvent
+from shared.contracts.logs import LogEvent, TimeCount, ValueCount
 
-#: Fields that aren't in `ecs`; `event.dataset` is, but has a column too.
-_COLUMNS = {
-    **HOISTED,
-    "message": "message",
-    "raw": "raw",
-    "event.original": "raw",
-    "dataset": "dataset",
-    "event.dataset": "dataset",
-    "source": "source",
-    "receipt": "receipt",
-}
-_IDS = ("id", "_id")
-_WORDS_IN = ("message", "raw", "process_command_line")
 _ROW = "id, timestamp, receipt, part, row, ingested_at, source, format, dataset, raw"
 _WIDE = "id, timestamp, ingested_at, source, dataset, message, ecs, raw, receipt"
+_RAW = frozenset({"raw", "event.original"})
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """What to find, newest first. `since` is included, `until` isn't; `after` is where the last page ended."""
 
-    terms: Sequence[Term]
+    query: Node
     source: str | None
     receipt: str | None
     since: datetime | None
@@ -132,21 +121,22 @@ class LogStore:
 
     async def page(self, search: Search, limit: int) -> list[Position]:
         """Where up to `limit` matching events are, newest first. Raises LimitExceededError."""
-        conditions = _Conditions()
-        conditions.add_search(search)
+        binder = Binder()
+        where = _where(search, binder)
         rows = await self._clickhouse.query(
-            f"SELECT timestamp, id FROM logs WHERE {conditions.sql()} "  # noqa: S608 - made of constants, values are bound
+            f"SELECT timestamp, id FROM logs WHERE {where} "  # noqa: S608 - made of constants, values are bound
             "ORDER BY timestamp DESC, id DESC LIMIT {limit:UInt32}",
-            {**conditions.values, "limit": limit},
+            {**binder.values, "limit": limit},
         )
         return [Position(row["timestamp"], row["id"]) for row in rows]
 
-    async def events(self, positions: Sequence[Position]) -> list[LogEvent]:
-        """The events at these places, newest first."""
+    async def events(self, positions: Sequence[Position], fields: frozenset[str] | None = None) -> list[LogEvent]:
+        """The events at these places, newest first; with `fields` only these of `ecs`, and of `raw` where named."""
         if not positions:
             return []
+        wide = _WIDE if fields is None or fields & _RAW else _WIDE.replace(" raw,", " '' AS raw,")
         rows = await self._clickhouse.query(
-            f"SELECT {_WIDE} FROM logs "  # noqa: S608 - a constant
+            f"SELECT {wide} FROM logs "  # noqa: S608 - a constant
             "WHERE timestamp BETWEEN {first:DateTime64(3, 'UTC')} AND {last:DateTime64(3, 'UTC')} "
             "AND id IN {ids:Array(String)} ORDER BY timestamp DESC, id DESC",
             {
@@ -155,71 +145,62 @@ class LogStore:
                 "ids": [position.id for position in positions],
             },
         )
-        return [LogEvent(**{**row, "ecs": orjson.loads(row["ecs"])}) for row in rows]
+        return [LogEvent(**{**row, "ecs": _fields(orjson.loads(row["ecs"]), fields)}) for row in rows]
+
+    async def span(self, search: Search) -> tuple[datetime, datetime] | None:
+        """The times of the first and the last match. Raises LimitExceededError."""
+        binder = Binder()
+        where = _where(search, binder)
+        [row] = await self._clickhouse.query(
+            f"SELECT count() AS n, min(timestamp) AS first, max(timestamp) AS last FROM logs WHERE {where}",  # noqa: S608 - made of constants, values are bound
+            binder.values,
+        )
+        return (row["first"], row["last"]) if row["n"] else None
+
+    async def histogram(self, search: Search, seconds: int, most: int) -> list[TimeCount]:
+        """Matches in intervals of so many seconds, oldest first, at most `most`. Raises LimitExceededError."""
+        binder = Binder()
+        length = binder.bind(seconds * 1000)
+        where = _where(search, binder)
+        rows = await self._clickhouse.query(
+            f"SELECT toInt64(floor(toUnixTimestamp64Milli(timestamp) / {length})) AS number, count() AS n "  # noqa: S608 - made of constants, values are bound
+            f"FROM logs WHERE {where} GROUP BY number ORDER BY number LIMIT {{most:UInt32}}",
+            {**binder.values, "most": most},
+        )
+        return [TimeCount(EPOCH + timedelta(seconds=row["number"] * seconds), row["n"]) for row in rows]
+
+    async def top(self, search: Search, field: str) -> list[ValueCount]:
+        """The ten most frequent values of a field, each of a list counted. Raises LimitExceededError."""
+        binder = Binder()
+        value = f"toString({value_of(field, binder)})"
+        where = _where(search, binder)
+        listed = f"JSONExtract({value}, 'Array(String)')"
+        each = f"arrayJoin(if(startsWith({value}, '[') AND notEmpty({listed}), {listed}, [{value}]))"
+        rows = await self._clickhouse.query(
+            f"SELECT substringUTF8({each}, 1, 512) AS value, count() AS n FROM logs "  # noqa: S608 - made of constants, values are bound
+            f"WHERE {where} GROUP BY value HAVING notEmpty(value) ORDER BY n DESC, value LIMIT 10",
+            binder.values,
+        )
+        return [ValueCount(row["value"], row["n"]) for row in rows]
 
 
-class _Conditions:
-    """Conditions that must all hold, and the values bound to their `{name:Type}` places."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self._conditions: list[str] = ["1"]
-
-    def sql(self) -> str:
-        return " AND ".join(f"({condition})" for condition in self._conditions)
-
-    def add_search(self, search: Search) -> None:
-        if search.source is not None:
-            self._conditions.append(f"source = {self._bind(search.source)}")
-        if search.receipt is not None:
-            self._conditions.append(f"receipt = {self._bind(search.receipt)}")
-        if search.since is not None:
-            self._conditions.append(f"timestamp >= {self._bind(search.since)}")
-        if search.until is not None:
-            self._conditions.append(f"timestamp < {self._bind(search.until)}")
-        if search.after is not None:
-            moment, identifier = self._bind(search.after.timestamp), self._bind(search.after.id)
-            # The first condition says nothing new, but lets the engine skip by its primary key.
-            self._conditions.append(f"timestamp <= {moment} AND (timestamp, id) < ({moment}, {identifier})")
-        self._conditions.extend(self._term(term) for term in search.terms)
-
-    def _bind(self, value: str | datetime) -> str:
-        name = f"v{len(self.values)}"
-        self.values[name] = value
-        kind = "String" if isinstance(value, str) else "DateTime64(3, 'UTC')"
-        return f"{{{name}:{kind}}}"
-
-    def _term(self, term: Term) -> str:
-        if term.field is None:
-            return self._words(term)
-        if term.field in _IDS and term.exact:
-            return f"id = {self._bind(term.pieces[0])}"
-        column = _COLUMNS.get(term.field)
-        value = column if column is not None else f"JSONExtract(ecs, {self._bind(term.field)}, 'String')"
-        matches = self._comparison(term)
-        listed = f"arrayExists(x -> {matches('x')}, JSONExtract({value}, 'Array(String)'))"
-        return f"{matches(value)} OR (startsWith({value}, '[') AND {listed})"
-
-    def _comparison(self, term: Term) -> Callable[[str], str]:
-        """From the SQL of a value to the SQL of its comparison."""
-        if term.pieces == ("", ""):
-            return lambda value: f"notEmpty({value})"
-        if term.exact:
-            text = self._bind(term.pieces[0])
-            return lambda value: f"lowerUTF8({value}) = lowerUTF8({text})"
-        pattern = self._bind(_like(term.pieces))
-        return lambda value: f"{value} ILIKE {pattern}"
-
-    def _words(self, term: Term) -> str:
-        pattern = self._bind(_like(("", *term.pieces, "")))
-        conditions = [f"{column} ILIKE {pattern}" for column in _WORDS_IN]
-        encoded = _like(("", *(orjson.dumps(piece).decode()[1:-1] for piece in term.pieces), ""))
-        if encoded != _like(("", *term.pieces, "")):
-            # A raw JSON event has quotes and backslashes in their escaped form.
-            conditions.append(f"raw ILIKE {self._bind(encoded)}")
-        return " OR ".join(conditions)
+def _fields(ecs: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+    return ecs if fields is None else {name: value for name, value in ecs.items() if name in fields}
 
 
-def _like(pieces: Sequence[str]) -> str:
-    escaped = (piece.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for piece in pieces)
-    return "%".join(escaped)
+def _where(search: Search, binder: Binder) -> str:
+    """All conditions of a search, none of them NULL."""
+    conditions = [condition(search.query, binder)]
+    if search.source is not None:
+        conditions.append(f"source = {binder.bind(search.source)}")
+    if search.receipt is not None:
+        conditions.append(f"receipt = {binder.bind(search.receipt)}")
+    if search.since is not None:
+        conditions.append(f"timestamp >= {binder.bind(search.since)}")
+    if search.until is not None:
+        conditions.append(f"timestamp < {binder.bind(search.until)}")
+    if search.after is not None:
+        moment, identifier = binder.bind(search.after.timestamp), binder.bind(search.after.id)
+        # The first condition says nothing new, but lets the engine skip by its primary key.
+        conditions.append(f"timestamp <= {moment} AND (timestamp, id) < ({moment}, {identifier})")
+    return " AND ".join(f"({one})" for one in conditions)

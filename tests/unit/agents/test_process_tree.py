@@ -9,7 +9,7 @@ from typing import Any
 from services.agents.toolkit.process_tree import base_name, process_of, starts_in
 from services.agents.toolkit.sources import Found, Sources
 from services.agents.toolkit.tools.processes import PROCESS_TREE, TreeArguments
-from services.siem.logs.domain import Term, parse_query
+from services.siem.logs.query import And, Node, Term, parse
 from shared.client import Client
 from shared.contracts.logs import LogEvent, LogQuery
 
@@ -55,10 +55,13 @@ class Recorded(Sources):
 def _holds(event: LogEvent, query: LogQuery) -> bool:
     assert query.since is not None
     assert query.until is not None
-    return query.since <= event.timestamp < query.until and all(_matches(event, term) for term in parse_query(query.q))
+    tree = parse(query.q)
+    terms = tree.parts if isinstance(tree, And) else (tree,)
+    return query.since <= event.timestamp < query.until and all(_matches(event, term) for term in terms)
 
 
-def _matches(event: LogEvent, term: Term) -> bool:
+def _matches(event: LogEvent, term: Node) -> bool:
+    assert isinstance(term, Term)
     assert term.field is not None
     value = event.ecs.get(term.field)
     return term.pieces[0] in [str(item) for item in (value if isinstance(value, list) else [value])]

@@ -18,7 +18,7 @@ from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.indicators import classify_address, is_benign_domain, refang
-from services.agents.toolkit.queries import phrase
+from services.agents.toolkit.queries import anywhere
 from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
@@ -148,7 +148,7 @@ def _search(ioc: Observable) -> str:
     """Where an indicator stands in events, by its type."""
     if ioc.type == "ip":
         return log_term("destination.ip", ioc.value)
-    return phrase(ioc.value[:300])
+    return anywhere(ioc.value[:300])
 
 
 def _request_signs(evidence: Evidence) -> list[Sign]:
