@@ -19,6 +19,10 @@ from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
 from services.siem.doors.routes import stream_routes
 from services.siem.evaluate import evaluate_rows
+from services.siem.hunts.routes import routes as hunt_routes
+from services.siem.hunts.runs import HuntRuns
+from services.siem.hunts.service import HuntsService
+from services.siem.hunts.sigma import PastSigma
 from services.siem.logs.routes import routes as log_routes
 from services.siem.logs.service import Logs, read_batch
 from services.siem.logs.store import LogStore
@@ -68,19 +72,46 @@ async def start(platform: Platform) -> None:
     coverage = CoverageService(database, alerts, outbox)
     correlations = Correlations(ruleset, draft_of)
     detection = Detection(
-        database, worklist, alerts, outbox, correlations, suppressions, index=settings.detection_index, ruleset=ruleset
+        database,
+        worklist,
+        alerts,
+        outbox,
+        correlations,
+        suppressions,
+        index=settings.detection_index,
+        ruleset=ruleset,
+        ledger=coverage,
     )
+    past_sigma = PastSigma(LogStore(clickhouse))
+    hunts = HuntsService(database, logs, past_sigma)
     await detection.refresh()
     platform.spawn("detection", detection.run())
+    platform.spawn("hunts", HuntRuns(database, hunts, logs, past_sigma).run())
+    runs = RunsService(database)
+    platform.spawn("coverage", coverage.tell())
+    worker = Worker(
+        database,
+        LogStore(clickhouse),
+        ruleset,
+        detection,
+        coverage,
+        outbox,
+        evaluate_rows,
+        alone=settings.clickhouse_url is None,
+    )
+    platform.spawn("runs", worker.run(runs))
     platform.spawn("correlations", correlations.prune(database))
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
         [
             *log_routes(logs),
+            *hunt_routes(hunts),
             *stream_routes(logs),
             *upload_routes(logs),
             *alert_routes(alerts),
             *rule_routes(rules),
+            *run_routes(runs),
+            *coverage_routes(coverage),
             *suppression_routes(suppressions),
             *quality_routes(Quality(database)),
             *promotion_routes(Promotion(past, rules)),

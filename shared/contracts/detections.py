@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint, Topic
 from shared.errors import (
     CONFLICT,
     MALFORMED_REQUEST,
+    NOT_FOUND,
     SIGMA_INVALID,
     UNSUPPORTED_MEDIA_TYPE,
     VALIDATION,
@@ -30,7 +31,10 @@ class LogSource(msgspec.Struct, frozen=True):
 
 
 class DetectionRule(msgspec.Struct, kw_only=True):
-    """A stored Sigma rule. `id` is the Sigma id; `problem` says why the engine can't run it, null when it runs."""
+    """A stored Sigma rule. `id` is the Sigma id; `problem` says why the engine can't run it, null when it runs.
+
+    `version` counts the texts it had; `revision` grows with every change, and is what `If-Match` names.
+    """
 
     id: str
     title: str
@@ -47,6 +51,8 @@ class DetectionRule(msgspec.Struct, kw_only=True):
     sigma: str
     created_at: datetime
     updated_at: datetime
+    version: int = 1
+    revision: int = 0
 
 
 class RuleQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
@@ -61,6 +67,14 @@ class RuleDocument(msgspec.Struct, forbid_unknown_fields=True):
     """The JSON form of a rule: `{"sigma": "<yaml text>"}`."""
 
     sigma: Annotated[str, Meta(min_length=1, max_length=16 * 1024 * 1024)]
+
+
+class RuleUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Only the fields sent are changed. A new `sigma` text becomes a version, `reason` is noted with it."""
+
+    enabled: bool | UnsetType = UNSET
+    sigma: Annotated[str, Meta(min_length=1, max_length=1024 * 1024)] | UnsetType = UNSET
+    reason: Annotated[str, Meta(max_length=1024)] = ""
 
 
 class RuleProblem(msgspec.Struct, frozen=True):
@@ -128,6 +142,28 @@ CREATE_RULE = Endpoint(
     errors=(MALFORMED_REQUEST, SIGMA_INVALID, VALIDATION, CONFLICT, UNSUPPORTED_MEDIA_TYPE),
     tag="SIEM / Detection",
     consumes=("application/yaml", "application/json", "application/x-yaml", "text/yaml"),
+)
+GET_RULE = Endpoint(
+    "GET",
+    "/api/v1/detections/rules/{rule_id}",
+    SIEM_READ,
+    service="siem",
+    summary="Get detection rule",
+    returns=DetectionRule,
+    errors=(NOT_FOUND,),
+    tag="SIEM / Detection",
+)
+UPDATE_RULE = Endpoint(
+    "PATCH",
+    "/api/v1/detections/rules/{rule_id}",
+    SIEM_WRITE,
+    service="siem",
+    summary="Update detection rule",
+    body=RuleUpdate,
+    returns=DetectionRule,
+    errors=(NOT_FOUND, VALIDATION, SIGMA_INVALID, CONFLICT),
+    tag="SIEM / Detection",
+    max_body=4 * 1024 * 1024,
 )
 IMPORT_RULES = Endpoint(
     "POST",

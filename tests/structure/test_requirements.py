@@ -35,6 +35,9 @@ BESIDE_THE_PAGES = {
     "/api/v1/detections/runs/{run_id}": "issue 3, Detections: runs are rows to look at",
     "/api/v1/detections/runs/{run_id}/cancel": "issue 3, Detections: runs can be cancelled",
     "/api/v1/detections/rules/{rule_id}/coverage": "issue 3, Detections: the coverage ledger",
+    "/api/v1/siem/hunts/{hunt_id}/runs": "issue 3, Search and hunts: runs are rows",
+    "/api/v1/siem/hunts/runs/{run_id}": "issue 3, Search and hunts: a run with its hits",
+    "/api/v1/siem/hunts/runs/{run_id}/cancel": "issue 3, Search and hunts: runs are cancellable",
     "/api/v1/detections/rules/import": "DECISIONS, Shapes: `aurora rules import`",
 }
 

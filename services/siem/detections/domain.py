@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
@@ -115,6 +116,12 @@ def _first(value: Any) -> str:
     if isinstance(value, list | tuple):
         value = value[0] if value else None
     return "" if value is None else _clean(str(value))[:_VALUE_LENGTH]
+
+
+def unified_diff(old: str, new: str, old_name: str, new_name: str) -> str:
+    """What changed between two texts, three lines around each change; empty when nothing did."""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm="")
+    return "\n".join(lines)
 
 
 def _clean(text: str) -> str:

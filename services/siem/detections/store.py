@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from uuid import UUID
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, encode
 from services.siem.match import Match
 from shared.contracts.detections import DetectionRule, LogSource, RuleQuery
+from shared.contracts.rule_versions import RuleVersion
 from shared.postgres import Connection, Database, Record
 
 Origin = Literal["builtin", "api", "import"]
@@ -26,6 +27,23 @@ class Document:
 
     sigma: str
     rule: CompiledRule
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an import has to know of a stored rule."""
+
+    sigma: str
+    compiler_version: int
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who brings a text, and why."""
+
+    name: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,8 @@ def _rule(row: Record) -> DetectionRule:
         sigma=row["sigma"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        version=row["version"],
+        revision=row["revision"],
     )
 
 
@@ -88,17 +108,23 @@ async def lock(connection: Connection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock($1, hashtext(current_schema()))", _LOCK)
 
 
-async def insert(connection: Connection, document: Document, origin: Origin, now: datetime) -> DetectionRule:
+async def insert(
+    connection: Connection, document: Document, origin: Origin, author: Author, now: datetime, *, enabled: bool = True
+) -> DetectionRule:
     """Stores a new rule. Raises UniqueViolation when its id is taken. Call `lock` first."""
     row = await connection.fetchrow(
-        f"INSERT INTO rules ({_COLUMNS}) VALUES ({_VALUES}) RETURNING *",  # noqa: S608 - constants of this file only
+        f"INSERT INTO rules ({_COLUMNS}, enabled) VALUES ({_VALUES}, $18) RETURNING *",  # noqa: S608 - constants of this file
         *_parameters(document, origin, now),
+        enabled,
     )
+    await _keep_versions(connection, [document.rule.id], author, now)
     return _rule(row)
 
 
-async def upsert(connection: Connection, documents: Iterable[Document], origin: Origin, now: datetime) -> None:
-    """Stores rules, over those of the same id. Call `lock` first."""
+async def upsert(
+    connection: Connection, documents: Sequence[Document], origin: Origin, author: Author, now: datetime
+) -> None:
+    """Stores rules, over the text of those of the same id, which stay enabled or disabled. Call `lock` first."""
     await connection.executemany(
         f"""INSERT INTO rules ({_COLUMNS}) VALUES ({_VALUES})
             ON CONFLICT (id) DO UPDATE SET
@@ -106,22 +132,67 @@ async def upsert(connection: Connection, documents: Iterable[Document], origin: 
               status = excluded.status, product = excluded.product, category = excluded.category,
               service = excluded.service, tags = excluded.tags, mitre_techniques = excluded.mitre_techniques,
               author = excluded.author, origin = excluded.origin, problem = excluded.problem, sigma = excluded.sigma,
+              version = rules.version + (excluded.sigma <> rules.sigma)::int,
               compiled = excluded.compiled, compiler_version = excluded.compiler_version,
               updated_at = excluded.updated_at, revision = nextval('rule_revisions')""",  # noqa: S608
         [_parameters(document, origin, now) for document in documents],
     )
+    await _keep_versions(connection, [document.rule.id for document in documents], author, now)
 
 
-async def known(connection: Connection | Database, identifiers: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """id -> (sigma text, compiler version) of those that are stored."""
-    rows = await connection.fetch("SELECT id, sigma, compiler_version FROM rules WHERE id = ANY($1)", list(identifiers))
-    return {row["id"]: (row["sigma"], row["compiler_version"]) for row in rows}
+async def _keep_versions(connection: Connection, identifiers: Sequence[str], author: Author, now: datetime) -> None:
+    """Notes the texts in force; one that was only compiled again is no new version."""
+    await connection.execute(
+        """INSERT INTO rule_versions (rule_id, version, sigma, origin, created_by, created_at, reason)
+           SELECT id, version, sigma, origin, $2, $3, $4 FROM rules WHERE id = ANY($1) ON CONFLICT DO NOTHING""",
+        list(identifiers),
+        author.name,
+        now,
+        author.reason,
+    )
 
 
-async def find(database: Database, identifier: str) -> DetectionRule | None:
+async def set_enabled(connection: Connection, identifier: str, enabled: bool, now: datetime) -> None:
+    """Takes a rule into service or out of it. Call `lock` first."""
+    await connection.execute(
+        """UPDATE rules SET enabled = $2, updated_at = $3, revision = nextval('rule_revisions')
+           WHERE id = $1 AND enabled <> $2""",
+        identifier,
+        enabled,
+        now,
+    )
+
+
+async def known(connection: Connection | Database, identifiers: Sequence[str]) -> dict[str, Known]:
+    """Those that are stored, by id."""
+    rows = await connection.fetch(
+        "SELECT id, sigma, compiler_version, origin FROM rules WHERE id = ANY($1)", list(identifiers)
+    )
+    return {row["id"]: Known(row["sigma"], row["compiler_version"], row["origin"]) for row in rows}
+
+
+async def find(database: Database | Connection, identifier: str) -> DetectionRule | None:
     """One rule by its Sigma id."""
     row = await database.fetchrow("SELECT * FROM rules WHERE id = $1", identifier)
     return None if row is None else _rule(row)
+
+
+async def version(database: Database | Connection, identifier: str, number: int) -> RuleVersion | None:
+    """One text of a rule."""
+    row = await database.fetchrow("SELECT * FROM rule_versions WHERE rule_id = $1 AND version = $2", identifier, number)
+    return None if row is None else RuleVersion(**dict(row.items()))
+
+
+async def versions(database: Database, identifier: str, before: int | None, limit: int) -> list[RuleVersion]:
+    """Up to `limit` texts of a rule, newest first."""
+    rows = await database.fetch(
+        """SELECT * FROM rule_versions WHERE rule_id = $1 AND ($2::bigint IS NULL OR version < $2)
+           ORDER BY version DESC LIMIT $3""",
+        identifier,
+        before,
+        limit,
+    )
+    return [RuleVersion(**dict(row.items())) for row in rows]
 
 
 async def page(database: Database, query: RuleQuery, before: int | None) -> list[tuple[int, DetectionRule]]:
