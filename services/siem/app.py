@@ -19,6 +19,8 @@ from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
 from services.siem.doors.routes import stream_routes
 from services.siem.evaluate import evaluate_rows
+from services.siem.explanations.routes import routes as explanation_routes
+from services.siem.explanations.service import Explanations
 from services.siem.hunts.routes import routes as hunt_routes
 from services.siem.hunts.runs import HuntRuns
 from services.siem.hunts.service import HuntsService
@@ -115,6 +117,7 @@ async def start(platform: Platform) -> None:
             *suppression_routes(suppressions),
             *quality_routes(Quality(database)),
             *promotion_routes(Promotion(past, rules)),
+            *explanation_routes(Explanations(rules, past, ruleset)),
         ]
     )
     await _syslog(platform, settings, logs)

@@ -31,6 +31,7 @@ BESIDE_THE_PAGES = {
     "/api/v1/detections/rules/{rule_id}/suppressions/preview": "issue 3, Detections: a preview over 30 days",
     "/api/v1/detections/rules/{rule_id}/suppressions/{suppression_id}": "issue 3, Detections: a suppression ends",
     "/api/v1/detections/rules/{rule_id}/suppressions/{suppression_id}/matches": "issue 3: what a suppression hid",
+    "/api/v1/detections/rules/{rule_id}/explain": "issue 3, Detections: why a rule did or did not match",
     "/api/v1/detections/runs": "issue 3, Detections: all rules over a range",
     "/api/v1/detections/runs/{run_id}": "issue 3, Detections: runs are rows to look at",
     "/api/v1/detections/runs/{run_id}/cancel": "issue 3, Detections: runs can be cancelled",
