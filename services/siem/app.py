@@ -17,7 +17,7 @@ from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.evaluation import Detection
 from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
-from services.siem.doors.routes import stream_routes
+from services.siem.doors.routes import elasticsearch_routes, splunk_routes, stream_routes
 from services.siem.evaluate import evaluate_rows
 from services.siem.explanations.routes import routes as explanation_routes
 from services.siem.explanations.service import Explanations
@@ -109,6 +109,8 @@ async def start(platform: Platform) -> None:
             *log_routes(logs),
             *hunt_routes(hunts),
             *stream_routes(logs),
+            *elasticsearch_routes(logs),
+            *splunk_routes(logs),
             *upload_routes(logs),
             *alert_routes(alerts),
             *rule_routes(rules),

@@ -8,6 +8,8 @@ from collections import Counter
 import pytest
 
 from shared.contracts.catalog import ENDPOINTS
+from shared.contracts.doors_elasticsearch import ELASTICSEARCH
+from shared.contracts.doors_splunk import SPLUNK
 from tests.contract.requirements import ENDPOINT_ROWS, REQUIREMENTS
 from tests.structure.source_tree import ROOT, ids_of_tests, listed
 
@@ -23,6 +25,8 @@ BESIDE_THE_PAGES = {
     "/api/v1/ws/tickets": "browsers can't send Authorization in a WebSocket handshake",
     "/api/v1/siem/logs/upload": "issue 3, Intake: EVTX and JSON file upload",
     "/loki/api/v1/push": "issue 3, Intake: Loki's clients as they are",
+    **{endpoint.path: "issue 3, Intake: Elasticsearch's clients as they are" for endpoint in ELASTICSEARCH},
+    **{endpoint.path: "issue 3, Intake: clients of Splunk's HEC as they are" for endpoint in SPLUNK},
     "/v1/logs": "issue 3, Intake: OTLP/HTTP exporters as they are",
     "/api/v1/detections/rules/{rule_id}": "issue 3, Detections: a rule is shown with its ETag",
     "/api/v1/detections/rules/{rule_id}/versions": "issue 3, Detections: rule versions",

@@ -5,7 +5,7 @@ Each change and its event commit in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -68,6 +68,11 @@ class AlertsService:
             await self._outbox.add(connection, ALERT_CREATED, AlertChanged(created, []))
             return created
         raise AuroraError(CONFLICT, {"source_ref": draft.source_ref})
+
+    async def resolve_all(self, connection: Connection, identifiers: Sequence[str]) -> None:
+        """Resolves those that are open, in the caller's transaction; the caller wakes the outbox after the commit."""
+        for alert in await store.resolve(connection, identifiers, utc_now()):
+            await self._outbox.add(connection, ALERT_UPDATED, AlertChanged(alert, ["status"]))
 
     async def create(self, body: AlertCreate) -> Alert:
         """A new alert by API. Raises AURORA-4091 naming the open alert of the same identity."""

@@ -146,6 +146,17 @@ async def update(connection: Connection, identifier: str, values: dict[str, Any]
     return _alert(row)
 
 
+async def resolve(connection: Connection, identifiers: Sequence[str], now: datetime) -> list[Alert]:
+    """Resolves those that are open; they alone are given back."""
+    rows = await connection.fetch(
+        f"""UPDATE alerts SET status = 'resolved', updated_at = $2
+            WHERE id = ANY($1) AND {_OPEN} RETURNING *""",  # noqa: S608 - a constant
+        list(identifiers),
+        now,
+    )
+    return [_alert(row) for row in rows]
+
+
 async def acknowledge(connection: Connection, identifier: str, who: str, now: datetime) -> Alert:
     """Notes who took it; `new` becomes `triaged`."""
     row = await connection.fetchrow(

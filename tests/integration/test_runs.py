@@ -1,0 +1,306 @@
+"""Runs over the past and the coverage ledger through siem's API: the past is matched as the present, and once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest_asyncio
+
+from shared.clock import new_id
+from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
+from shared.contracts.coverage import GET_RULE_COVERAGE, CoverageGap, RuleCoverage
+from shared.contracts.detections import CREATE_RULE
+from shared.contracts.runs import GET_RUN, LIST_RULE_RUNS, RUN_ALL_RULES, RUN_RULE, Run
+from shared.contracts.wire import decode
+from shared.postgres import Database
+from tests.siem import Siem, siem
+from tests.stack import Servers, data_folder
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "recorded"
+SINCE = "2020-01-01T00:00:00Z"
+EARLIER = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def running(servers: Servers) -> AsyncIterator[Siem]:
+    """One siem for this file; rules and events keep apart by their ids."""
+    with data_folder() as folder:
+        async with siem(servers, folder) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(running: Siem) -> AsyncIterator[Database]:
+    """The siem's own tables."""
+    database = await Database.connect(running.environment["AURORA_POSTGRES_DSN"])
+    yield database
+    await database.close()
+
+
+def rule(identifier: str, marker: str) -> str:
+    return f"""\
+title: A marker {marker}
+id: {identifier}
+status: test
+level: high
+logsource: {{product: linux, category: process_creation}}
+detection:
+  selection:
+    CommandLine|contains: '{marker}'
+  condition: selection
+"""
+
+
+def execution(marker: str, moment: datetime = EARLIER) -> str:
+    serial = int(new_id().replace("-", "")[-8:], 16)
+    stamp = f"node=web09 type={{}} msg=audit({moment.timestamp():.3f}:{serial}):"
+    call = 'arch=c000003e syscall=59 success=yes exit=0 ppid=10 pid=11 uid=0 auid=0 comm="echo" exe="/bin/echo"'
+    return f'{stamp.format("SYSCALL")} {call}\n{stamp.format("EXECVE")} argc=2 a0="/bin/echo" a1="{marker}"'
+
+
+async def call(running: Siem, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    headers = {**running.headers(), "Content-Type": "application/json"}
+    data = None if body is None else orjson.dumps(body)
+    async with running.http().request(method, running.url + path, data=data, headers=headers) as response:
+        return response.status, orjson.loads(await response.read())
+
+
+async def create(running: Siem, identifier: str, marker: str) -> None:
+    status, answer = await call(running, "POST", CREATE_RULE.path, {"sigma": rule(identifier, marker)})
+    assert status == 201, answer
+
+
+async def start(running: Siem, path: str, **body: str) -> Run:
+    status, answer = await call(running, "POST", path, {"since": SINCE, **body})
+    assert status == 202, answer
+    return decode(orjson.dumps(answer), Run)
+
+
+async def ended(running: Siem, run: Run) -> Run:
+    async with asyncio.timeout(60):
+        while run.status in ("queued", "running"):
+            await asyncio.sleep(0.05)
+            _, answer = await call(running, "GET", GET_RUN.path.format(run_id=run.id))
+            run = decode(orjson.dumps(answer), Run)
+    return run
+
+
+async def run_over_all(running: Siem, rule_id: str) -> Run:
+    return await ended(running, await start(running, RUN_RULE.path.format(rule_id=rule_id)))
+
+
+async def alerts(running: Siem, **query: Any) -> list[Alert]:
+    async with running.client() as client:
+        return (await client.call(LIST_ALERTS, query=AlertQuery(**query))).items
+
+
+async def evaluated(database: Database) -> None:
+    """Waits until detection is done with all that was sent."""
+    async with asyncio.timeout(30):
+        while True:
+            if not await database.fetchval("SELECT count(*) FROM batches"):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def send_samples(running: Siem, database: Database) -> None:
+    """Sends the recorded intrusion, once for this file's siem, and waits for detection."""
+    if await running.search("", source="samples", limit=1):
+        return
+    for name in ("audit.log", "auth.log", "nginx-access.log", "cron.log"):
+        body = (SAMPLES / name).read_bytes()
+        status, answer, _ = await running.ingest(body, content_type="text/plain", query={"source": "samples"})
+        assert status == 202, answer
+    await evaluated(database)
+
+
+async def coverage(running: Siem, rule_id: str) -> RuleCoverage:
+    _, answer = await call(running, "GET", GET_RULE_COVERAGE.path.format(rule_id=rule_id))
+    return decode(orjson.dumps(answer), RuleCoverage)
+
+
+async def told_gap(running: Siem, rule_id: str) -> CoverageGap:
+    """The only gap of a rule, once an alert tells of it."""
+    async with asyncio.timeout(20):
+        while True:
+            [gap] = (await coverage(running, rule_id)).gaps
+            if gap.alert_id is not None:
+                return gap
+            await asyncio.sleep(0.05)
+
+
+async def serve(database: Database, rule_id: str, enabled: bool) -> None:
+    await database.execute(
+        "UPDATE rules SET enabled = $2, revision = nextval('rule_revisions') WHERE id = $1", rule_id, enabled
+    )
+
+
+async def test_a_rule_is_run_over_events_from_before_it_and_raises_their_alerts_once(
+    running: Siem, database: Database
+) -> None:
+    identifier, marker = new_id(), f"marker{new_id()[-12:]}"
+    for _ in range(2):
+        await running.ingest(execution(marker.upper()), content_type="text/plain")
+    await evaluated(database)
+    await create(running, identifier, marker)
+    run = await run_over_all(running, identifier)
+    assert (run.status, run.rule_id, run.matches, run.new_matches, run.alerts) == ("completed", identifier, 2, 2, 1)
+    assert (run.progress, run.failures, run.error, run.requested_by) == (1.0, 0, None, "test")
+    [alert] = await alerts(running, rule_id=identifier)
+    assert (alert.count, alert.entities["host"]) == (2, "web09")
+    again = await run_over_all(running, identifier)
+    assert (again.matches, again.new_matches, again.alerts) == (2, 0, 0)
+    [alert] = await alerts(running, rule_id=identifier)
+    assert alert.count == 2
+    _, listed = await call(running, "GET", LIST_RULE_RUNS.path.format(rule_id=identifier) + "?limit=1")
+    assert [item["id"] for item in listed["items"]] == [again.id]
+    assert listed["next_cursor"] is not None
+
+
+async def test_what_was_matched_live_is_no_news_to_a_run_and_the_prefilter_spares_the_rest(
+    running: Siem, database: Database
+) -> None:
+    identifier, marker = new_id(), f"marker{new_id()[-12:]}"
+    await create(running, identifier, marker)
+    await running.ingest(execution(marker), content_type="text/plain")
+    await running.ingest(execution("another"), content_type="text/plain")
+    await evaluated(database)
+    run = await run_over_all(running, identifier)
+    assert (run.matches, run.new_matches) == (1, 0)
+    stored = await running.search("", limit=200)
+    assert run.events_read < len(stored)
+    [alert] = await alerts(running, rule_id=identifier)
+    assert alert.count == 1
+
+
+async def test_all_rules_over_the_samples_find_what_they_found_live(running: Siem, database: Database) -> None:
+    await send_samples(running, database)
+    live = {(row["rule_id"], row["log_id"]) for row in await database.fetch("SELECT rule_id, log_id FROM matches")}
+    assert len({rule_id for rule_id, _ in live}) > 5
+    counts = {alert.id: alert.count for alert in await alerts(running, limit=200)}
+    run = await ended(running, await start(running, RUN_ALL_RULES.path))
+    assert (run.status, run.matches, run.new_matches) == ("completed", len(live), 0)
+    await database.execute("DELETE FROM matches")
+    run = await ended(running, await start(running, RUN_ALL_RULES.path))
+    retro = {(row["rule_id"], row["log_id"]) for row in await database.fetch("SELECT rule_id, log_id FROM matches")}
+    assert retro == live
+    assert run.new_matches == len(live)
+    assert {alert.id for alert in await alerts(running, limit=200)} == set(counts)
+
+
+async def test_each_rule_alone_finds_through_its_prefilter_what_it_found_live(
+    running: Siem, database: Database
+) -> None:
+    await send_samples(running, database)
+    live: dict[str, set[str]] = {}
+    for row in await database.fetch("SELECT rule_id, log_id FROM matches JOIN rules ON id = rule_id WHERE enabled"):
+        live.setdefault(row["rule_id"], set()).add(row["log_id"])
+    assert len(live) > 5
+    await database.execute("DELETE FROM matches")
+    runs = [await start(running, RUN_RULE.path.format(rule_id=rule_id)) for rule_id in live]
+    for run in runs:
+        assert (await ended(running, run)).status == "completed"
+    retro: dict[str, set[str]] = {}
+    for row in await database.fetch("SELECT rule_id, log_id FROM matches"):
+        retro.setdefault(row["rule_id"], set()).add(row["log_id"])
+    assert retro == live
+
+
+async def test_a_run_is_refused_for_a_rule_that_is_unknown_or_disabled_and_for_no_range(
+    running: Siem, database: Database
+) -> None:
+    identifier = new_id()
+    await create(running, identifier, "refused-marker")
+    path = RUN_RULE.path.format(rule_id=identifier)
+    for body in ({"since": "2999-01-01T00:00:00Z"}, {"since": SINCE, "until": SINCE}, {"since": "2026-01-01T00:00:00"}):
+        status, answer = await call(running, "POST", path, body)
+        assert (status, answer["error"]["code"]) == (422, "AURORA-4220"), answer
+    await serve(database, identifier, False)
+    status, answer = await call(running, "POST", path, {"since": SINCE})
+    assert (status, answer["error"]["detail"]["enabled"]) == (409, False)
+    status, _ = await call(running, "POST", RUN_RULE.path.format(rule_id=new_id()), {"since": SINCE})
+    assert status == 404
+    for unknown in (new_id(), "no-id"):
+        assert (await call(running, "GET", GET_RUN.path.format(run_id=unknown)))[0] == 404
+        assert (await call(running, "POST", f"/api/v1/detections/runs/{unknown}/cancel"))[0] == 404
+
+
+async def test_a_run_is_cancelled_once_and_one_that_ended_is_not(running: Siem) -> None:
+    runs = [await start(running, RUN_ALL_RULES.path) for _ in range(3)]
+    status, answer = await call(running, "POST", f"/api/v1/detections/runs/{runs[-1].id}/cancel")
+    assert (status, answer["status"]) == (200, "cancelled")
+    assert answer["finished_at"] is not None
+    status, answer = await call(running, "POST", f"/api/v1/detections/runs/{runs[-1].id}/cancel")
+    assert (status, answer["error"]["detail"]) == (409, {"status": "cancelled"})
+    for run in runs[:2]:
+        assert (await ended(running, run)).status == "completed"
+
+
+async def test_a_rule_is_covered_live_since_it_was_created_and_where_a_run_was(running: Siem) -> None:
+    identifier = new_id()
+    await create(running, identifier, "covered-marker")
+    ledger = await coverage(running, identifier)
+    assert ledger.live_since is not None
+    assert ledger.gaps == []
+    until = datetime.now(UTC) - timedelta(hours=1)
+    run = await start(running, RUN_RULE.path.format(rule_id=identifier), until=until.isoformat())
+    run = await ended(running, run)
+    ledger = await coverage(running, identifier)
+    first, last = ledger.intervals
+    assert (first.since, first.until) == (run.since, run.until)
+    assert (last.since, last.until) == (ledger.live_since, ledger.watermark)
+    [gap] = ledger.gaps
+    assert (gap.since, gap.until, gap.reason) == (run.until, ledger.live_since, "not served")
+
+
+async def test_a_gap_raises_an_alert_when_it_ends_and_a_run_over_it_fills_it(running: Siem, database: Database) -> None:
+    identifier, marker = new_id(), f"marker{new_id()[-12:]}"
+    await create(running, identifier, marker)
+    await serve(database, identifier, False)
+    await running.ingest(execution(marker, datetime.now(UTC)), content_type="text/plain")
+    await evaluated(database)
+    growing = (await coverage(running, identifier)).gaps
+    assert [gap.alert_id for gap in growing] == [None]
+    await serve(database, identifier, True)
+    gap = await told_gap(running, identifier)
+    [alert] = [item for item in await alerts(running, source="coverage") if item.id == gap.alert_id]
+    assert (alert.type, alert.severity, alert.status) == ("gap", "medium", "new")
+    assert alert.source_ref is not None
+    assert alert.source_ref.startswith(f"{identifier}:")
+    span = {"since": gap.since.isoformat(), "until": gap.until.isoformat()}
+    run = await ended(running, await start(running, RUN_RULE.path.format(rule_id=identifier), **span))
+    assert (run.since, run.until, run.new_matches) == (gap.since, gap.until, 1)
+    assert [alert.count for alert in await alerts(running, rule_id=identifier)] == [1]
+    ledger = await coverage(running, identifier)
+    assert ledger.gaps == []
+    assert len(ledger.intervals) == 1
+    [alert] = [item for item in await alerts(running, source="coverage") if item.id == gap.alert_id]
+    assert alert.status == "resolved"
+
+
+async def test_a_run_goes_on_behind_what_it_had_done_when_the_process_is_killed(
+    running: Siem, database: Database
+) -> None:
+    identifier, marker = new_id(), f"marker{new_id()[-12:]}"
+    await running.ingest(execution(marker), content_type="text/plain")
+    await evaluated(database)
+    await create(running, identifier, marker)
+    await running.kill()
+    moment = EARLIER - timedelta(days=1)
+    await database.execute(
+        """INSERT INTO runs (id, rule_id, since, until, position, status, requested_by, created_at, started_at, rules,
+                             events_read, owner, lease_until)
+           VALUES (gen_random_uuid(), $1, '2020-01-01Z', now(), $2, 'running', 'test', now(), now(), ARRAY[$1], 1000,
+                   gen_random_uuid(), now() + interval '1 hour')""",
+        identifier,
+        moment,
+    )
+    await running.start()
+    _, listed = await call(running, "GET", LIST_RULE_RUNS.path.format(rule_id=identifier))
+    run = await ended(running, decode(orjson.dumps(listed["items"][0]), Run))
+    assert (run.status, run.events_read, run.new_matches) == ("completed", 1001, 1)
