@@ -32,6 +32,13 @@ class Ruleset:
         """The rule as it is served: with the filters that apply to it."""
         return self._served.get(rule_id)
 
+    def filtered(self, rule: CompiledRule) -> CompiledRule:
+        """A rule, of this set or not, with the filters that apply to it."""
+        if rule.condition is None:
+            return rule
+        filters = [item.filter.condition for item in self._filters.values() if item.filter and _applies(item, rule)]
+        return replace(rule, condition=all_of([rule.condition, *filters])) if filters else rule
+
     def put(self, rule: CompiledRule) -> set[str]:
         """Takes a rule in place of one with its id; the ids of the rules that are served differently now."""
         changed = self.drop(rule.id)
@@ -72,14 +79,8 @@ class Ruleset:
         if changed.filter is not None:
             affected += [rule for rule in self._given.values() if _applies(changed, rule)]
         for rule in affected:
-            self._served[rule.id] = self._filtered(rule)
+            self._served[rule.id] = self.filtered(rule)
         return {rule.id for rule in affected}
-
-    def _filtered(self, rule: CompiledRule) -> CompiledRule:
-        if rule.condition is None:
-            return rule
-        filters = [item.filter.condition for item in self._filters.values() if item.filter and _applies(item, rule)]
-        return replace(rule, condition=all_of([rule.condition, *filters])) if filters else rule
 
     def _fed(self) -> dict[str, list[tuple[CompiledRule, str]]]:
         if self._feeds is None:
