@@ -1,4 +1,4 @@
-"""`aurora rules`: import Sigma rules from files, folders and archives, and list the stored ones."""
+"""`aurora rules`: import Sigma rules from files, folders and archives, list them; cli/rule_life.py has the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli import options, rulefiles, session
+from cli import options, rule_life, rulefiles, session
 from cli.paging import every
 from cli.rulefiles import Chunk, RuleFile
 from cli.terminal import output, plain, print_json, safe, table
@@ -64,6 +64,10 @@ def _place(chunk: Chunk, problem: RuleProblem) -> Place:
 @click.group("rules")
 def command() -> None:
     """Detection rules."""
+
+
+for _command in (rule_life.enable, rule_life.disable, rule_life.show, rule_life.suppress, rule_life.metrics):
+    command.add_command(_command)
 
 
 @command.command("import")
