@@ -1,19 +1,16 @@
 """Log files as requests for intake: their items by look, in batches, each item with its place in the file.
 
-Knows three looks (a JSON document, one JSON value a line, lines of text), gzip, and that the records of one audit
-event must travel together. What an item means is the service's business.
+Knows three looks (a JSON document, one JSON value a line, lines of text) and that the records of one audit event must
+travel together. Where a file comes from is inputs.py's business, what an item means the service's.
 """
 
 from __future__ import annotations
 
-import gzip
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
-from typing import IO, Literal, cast
+from itertools import chain, islice
+from typing import IO, Literal
 
 import msgspec
 
@@ -24,6 +21,8 @@ Item = tuple[int, bytes]
 CONTENT_TYPES: dict[Look, str] = {"json": "application/json", "ndjson": "application/x-ndjson", "text": "text/plain"}
 BATCH_ITEMS = 1000
 BATCH_BYTES = 1024 * 1024
+#: A longer line, or a longer JSON document, is refused: it would have to be held in memory.
+MAX_LINE = 256 * 1024 * 1024
 #: An audit event isn't cut in two, unless it has more records than this beyond a full batch.
 _LONGEST_EVENT = 500
 _AUDIT_ID = re.compile(rb"msg=audit\(([\d.]+:\d+)\)")
@@ -45,26 +44,21 @@ class Batch:
         return b"\n".join(self.items)
 
 
-def size_of(path: Path) -> int | None:
-    """Bytes that `batches` will go through; None when that isn't known beforehand."""
-    return None if str(path) == "-" or path.suffix == ".gz" else path.stat().st_size
+class TooLongError(ValueError):
+    """A line or a document that is longer than MAX_LINE."""
 
 
-def batches(path: Path) -> Iterator[Batch]:
-    """The file's items in batches; `-` is stdin. Raises OSError, or EOFError for a cut gzip file."""
-    with _open(path) as stream:
-        look, items = _look_at(stream)
-        yield from _batched(look, items)
+def batches(stream: IO[bytes], skip: int = 0) -> Iterator[Batch]:
+    """The stream's items in batches, without the first `skip`.
 
-
-def _open(path: Path) -> IO[bytes]:
-    if str(path) == "-":
-        return sys.stdin.buffer
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    Raises OSError, EOFError for a cut gzip file, TooLongError.
+    """
+    look, items = _look_at(stream)
+    yield from _batched(look, islice(items, skip, None))
 
 
 def _look_at(stream: IO[bytes]) -> tuple[Look, Iterator[Item]]:
-    lines = _lines(stream)
+    lines = _lines(_bounded(stream))
     first = next(lines, None)
     if first is None:
         return "text", iter(())
@@ -75,12 +69,21 @@ def _look_at(stream: IO[bytes]) -> tuple[Look, Iterator[Item]]:
     if start not in (b"{", b"["):
         return "text", chain([first], lines)
     # A document over several lines, or text that begins with a bracket: only the whole of it tells.
-    rest = stream.read()
+    rest = stream.read(MAX_LINE + 1)
+    if len(rest) > MAX_LINE:
+        raise TooLongError(f"a document of more than {MAX_LINE} bytes: write one JSON object a line")
     whole = line + b"\n" + rest
     documents = _documents(whole)
     if documents is not None:
         return "json", iter(enumerate(documents, start=1))
     return "text", chain([first], ((place + number, line) for number, line in _lines(rest.split(b"\n"))))
+
+
+def _bounded(stream: IO[bytes]) -> Iterator[bytes]:
+    while line := stream.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise TooLongError(f"a line of more than {MAX_LINE} bytes")
+        yield line
 
 
 def _lines(stream: Iterable[bytes]) -> Iterator[Item]:

@@ -10,9 +10,11 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from cli.session import Session
 from shared.clock import new_id
+from shared.contracts.constants import Endpoint
 from shared.contracts.logs import INGEST_LOGS, IngestProblem, IngestQuery, IngestReceipt
 from shared.errors import CONFLICT, VALIDATION, AuroraError
 
@@ -31,20 +33,24 @@ async def send(
     content_type: str,
     query: IngestQuery,
     *,
+    endpoint: Endpoint[Any, bytes, IngestReceipt] = INGEST_LOGS,
+    key: str | None = None,
     patience: float = PATIENCE_SECONDS,
     waiting: Callable[[AuroraError], None] = lambda _: None,
 ) -> IngestReceipt:
     """The receipt; one with `accepted` 0 when every item was refused. `waiting` is told why a retry is due.
 
+    `endpoint` takes the body and the query. `key` is the Idempotency-Key of a delivery that may have been tried before.
+
     Raises the last AuroraError when `patience` (seconds) is over, and at once one that no retry can help.
     """
     deadline = time.monotonic() + patience
     wait = _FIRST_WAIT_SECONDS
-    key, key_since = new_id(), time.monotonic()
+    key, key_since = key or new_id(), time.monotonic()
     while True:
         headers = {"Content-Type": content_type, "Idempotency-Key": key}
         try:
-            return await session.call(INGEST_LOGS, query=query, body=body, headers=headers)
+            return await session.call(endpoint, query=query, body=body, headers=headers)
         except AuroraError as error:
             refused = _all_refused(error)
             if refused is not None:

@@ -35,6 +35,7 @@ def publish(plan: Plan, processes: Iterable[Supervised]) -> Runtime:
         postgres=plan.addresses.postgres_admin_dsn(),
         redis=redis.url,
         redis_password_file=str(redis.password_file) if redis.password_file else None,
+        syslog=plan.launcher.syslog_address(),
     )
     write_runtime(folder, runtime)
     return runtime

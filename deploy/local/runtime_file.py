@@ -47,7 +47,7 @@ class Supervisor(msgspec.Struct):
 
 
 class Runtime(msgspec.Struct):
-    """The whole file. `postgres` is the administrator's DSN."""
+    """The whole file. `postgres` is the administrator's DSN; `syslog` is `host:port`, UDP and TCP."""
 
     gateway: str
     admin: Admin
@@ -58,6 +58,7 @@ class Runtime(msgspec.Struct):
     postgres: str
     redis: str
     redis_password_file: str | None
+    syslog: str | None = None
 
 
 def write_runtime(folder: DataFolder, runtime: Runtime) -> None:

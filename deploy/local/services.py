@@ -20,21 +20,25 @@ from deploy.local.servers import Addresses, External
 from shared.config import child_environment
 
 GATEWAY = "gateway"
+#: The name of syslog's port among the assigned ones.
+SYSLOG = "syslog"
 ADMIN_SECRET = "admin"  # noqa: S105 - the name of a secret, not one
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process. `agents` each listen on a port of their own; `schema` means a role and schema in PostgreSQL."""
+    """One process. `agents` each listen on a port of their own; `schema` means a role and schema in PostgreSQL;
+    `syslog` means a port for it, UDP and TCP, on loopback."""
 
     name: str
     schema: bool = True
     clickhouse: bool = False
     agents: tuple[str, ...] = ()
+    syslog: bool = False
 
 
 SERVICES: tuple[Service, ...] = (
-    Service("siem", clickhouse=True),
+    Service("siem", clickhouse=True, syslog=True),
     Service("agents", schema=False, agents=("triage", "endpoint_analyst", "threat_intel")),
     Service("orchestrator"),
     Service(GATEWAY),
@@ -50,7 +54,8 @@ def agent_port_name(agent: str) -> str:
 
 def port_names(table: Sequence[Service]) -> list[str]:
     """The ports these services need."""
-    return [service.name for service in table] + [agent_port_name(agent) for agent in agent_names(table)]
+    named = [service.name for service in table] + [agent_port_name(agent) for agent in agent_names(table)]
+    return named + [SYSLOG for service in table if service.syslog]
 
 
 def agent_names(table: Sequence[Service]) -> list[str]:
@@ -83,6 +88,10 @@ class Launcher:
     def agent_urls(self) -> dict[str, str]:
         """Agent -> where it speaks JSON-RPC over WebSocket."""
         return {agent: f"ws://{HOST}:{self._ports[agent_port_name(agent)]}" for agent in agent_names(self._table)}
+
+    def syslog_address(self) -> str | None:
+        """`host:port` where syslog is taken, unless the operator chose other addresses."""
+        return self._syslog().get("AURORA_SYSLOG_TCP") if SYSLOG in self._ports else None
 
     def commands(self) -> list[Command]:
         """One Command a row."""
@@ -131,10 +140,18 @@ class Launcher:
         if service.clickhouse and self._external.clickhouse_url is None:
             variables["AURORA_CLICKHOUSE_PATH"] = str(folder.store("clickhouse"))
             variables["TMPDIR"] = str(folder.temporary)  # its inserts go through a file: keep it on the same disk
+        if service.syslog:
+            variables |= self._syslog()
         if service.name == GATEWAY:
             variables["AURORA_TOKEN_KEY_FILE"] = str(folder.secrets / "token.key")
             variables["AURORA_ADMIN_PASSWORD_FILE"] = str(folder.password_file(ADMIN_SECRET))
         return variables
+
+    def _syslog(self) -> dict[str, str]:
+        """Loopback, unless the operator says where; "" is not at all."""
+        chosen = child_environment({})
+        names = ("AURORA_SYSLOG_UDP", "AURORA_SYSLOG_TCP")
+        return {name: f"{HOST}:{self._ports[SYSLOG]}" for name in names if name not in chosen}
 
     def _shared_servers(self, service: Service) -> dict[str, str]:
         nats, redis = self._addresses.nats(service.name), self._addresses.redis()

@@ -31,7 +31,7 @@ _log = get_logger("syslog")
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What to open and for whom; addresses are `host:port`, None for no such listener. Sizes in bytes."""
+    """What to open and for whom; addresses are `host:port`, None or empty for no such listener. Sizes in bytes."""
 
     udp: str | None
     tcp: str | None
@@ -59,11 +59,11 @@ class Listeners:
     async def open(self) -> None:
         """Opens what is asked for. Raises ConfigError for a setting that can't be used, OSError for a taken port."""
         wanted = self._listening
-        if wanted.udp is not None:
+        if wanted.udp:
             await self._open_udp(*_address("UDP", wanted.udp))
-        if wanted.tcp is not None:
+        if wanted.tcp:
             await self._open_stream("tcp", *_address("TCP", wanted.tcp), None)
-        if wanted.tls is not None:
+        if wanted.tls:
             await self._open_stream("tls", *_address("TLS", wanted.tls), _tls(wanted))
 
     async def _open_udp(self, host: str, port: int) -> None:

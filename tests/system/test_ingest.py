@@ -1,0 +1,102 @@
+"""`aurora ingest` and the embedded stack's syslog, end to end: folders, archives, event logs, and a run cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cli import session
+from cli.session import Session
+from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
+from tests import stack as stacks
+from tests.stack import AURORA, Stack
+from tests.system.command import aurora
+
+LINE = "Mar  1 12:00:00 web01 app[1]: number {}\n"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with stacks.data_folder() as folder, stacks.running_stack(folder / "data") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def api(stack: Stack) -> AsyncIterator[Session]:
+    async with session.opened(session.find(stack.data_dir, None)) as opened:
+        yield opened
+
+
+async def stored(api: Session, source: str) -> list[LogEvent]:
+    """Every event of a source."""
+    events: list[LogEvent] = []
+    query = LogQuery(source=source, limit=200)
+    while True:
+        page = await api.call(SEARCH_LOGS, query=query)
+        events += page.items
+        if page.next_cursor is None:
+            return events
+        query = LogQuery(source=source, limit=200, cursor=page.next_cursor)
+
+
+async def test_a_folder_with_an_archive_is_sent_once(stack: Stack, api: Session, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    (logs / "deep").mkdir(parents=True)
+    (logs / "deep" / "app.log").write_text(LINE.format(1) + LINE.format(2))
+    (logs / "picture.png").write_bytes(b"\x89PNG\0\0")
+    with zipfile.ZipFile(logs / "more.zip", "w") as archive:
+        archive.writestr("a.ndjson", '{"message": "three"}\n')
+    first = await aurora("ingest", logs, "--source", "folder", "--json", data_dir=stack.data_dir)
+    [report] = first.values()
+    assert (report["accepted"], report["rejected"], report["already"]) == (3, 0, 0)
+    assert [Path(skipped["file"]).name for skipped in report["skipped"]] == ["picture.png"]
+    assert first.code == 1
+    second = await aurora("ingest", logs, "--source", "folder", data_dir=stack.data_dir)
+    assert "0 events accepted" in second.out
+    assert "2 files were sent before" in second.err
+    assert len(await stored(api, "folder")) == 3
+    again = await aurora("ingest", logs / "deep", "--source", "folder", "--restart", data_dir=stack.data_dir)
+    assert "2 events accepted" in again.out
+    assert len(await stored(api, "folder")) == 5
+
+
+async def test_a_run_that_was_killed_goes_on_and_stores_nothing_twice(
+    stack: Stack, api: Session, tmp_path: Path
+) -> None:
+    logs, state = tmp_path / "large.log", tmp_path / "state.jsonl"
+    logs.write_text("".join(LINE.format(number) for number in range(6_000)))
+    arguments = ("ingest", str(logs), "--source", "killed", f"--state={state}")
+    process = await asyncio.create_subprocess_exec(
+        *AURORA, *arguments, f"--data-dir={stack.data_dir}", stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        assert b"up to 1000" in await process.stderr.readline()
+        process.kill()
+        await process.wait()
+    ended = await aurora(*arguments, data_dir=stack.data_dir)
+    assert ended.code == 0, ended.err
+    assert "up to 1000\n" not in ended.err, "the first batch was known to be stored"
+    messages = [event.message for event in await stored(api, "killed")]
+    assert (len(messages), len(set(messages))) == (6_000, 6_000)
+
+
+async def test_the_embedded_stack_takes_syslog_on_loopback(stack: Stack, api: Session) -> None:
+    assert stack.runtime.syslog is not None
+    host, _, port = stack.runtime.syslog.rpartition(":")
+    address = (host, int(port))
+    assert host == "127.0.0.1"
+    with socket.create_connection(address, timeout=5) as stream:
+        stream.sendall(b"<13>" + LINE.format("by tcp").encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.sendto(b"<13>" + LINE.format("by udp").encode(), address)
+    async with asyncio.timeout(20):
+        while len(events := await stored(api, "syslog:127.0.0.1")) < 2:  # noqa: ASYNC110 - only asking tells
+            await asyncio.sleep(0.05)
+    assert {event.message for event in events} == {"app: number by tcp", "app: number by udp"}
