@@ -206,8 +206,21 @@ ROWS: tuple[EndpointRequirement, ...] = (
             "tests/integration/test_rule_lifecycle.py::test_a_change_of_the_text_is_a_version_that_is_compared_and_rolled_back",
             "tests/integration/test_rule_lifecycle.py::test_two_people_who_change_a_rule_at_once_do_not_overwrite_one_another",
         ),
-        ("POST", "/api/v1/detections/rules/{rule_id}/run", "Run detection rule", "siem:write"),
-        ("GET", "/api/v1/detections/rules/{rule_id}/runs", "List rule runs", "siem:read"),
+        (
+            "POST",
+            "/api/v1/detections/rules/{rule_id}/run",
+            "Run detection rule",
+            "siem:write",
+            "tests/integration/test_runs.py::test_a_rule_is_run_over_events_from_before_it_and_raises_their_alerts_once",
+            "tests/integration/test_runs.py::test_each_rule_alone_finds_through_its_prefilter_what_it_found_live",
+        ),
+        (
+            "GET",
+            "/api/v1/detections/rules/{rule_id}/runs",
+            "List rule runs",
+            "siem:read",
+            "tests/integration/test_runs.py::test_a_rule_is_run_over_events_from_before_it_and_raises_their_alerts_once",
+        ),
         (
             "GET",
             "/api/v1/detections/metrics",
