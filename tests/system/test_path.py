@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from shared.contracts.logs import INGEST_LOGS, SEARCH_LOGS, IngestQuery, IngestR
 from shared.contracts.system import WS_ALERTS, WS_RECEIPTS, StreamFrame, StreamQuery
 from shared.errors import DUPLICATE_ALERT, AuroraError
 from tests.stack import Stack, data_folder, running_stack
-from tests.system.command import aurora
+from tests.system.command import Ended, aurora
 from tests.system.waiting import alert_of, found, verdict_on
 
 STAGE = "encoded-command"
@@ -251,6 +252,42 @@ async def test_an_imported_rule_matches_and_its_matches_are_counted_on_one_alert
     assert (second.id, second.count) == (first.id, 3)
     listed = await aurora("alerts", "list", "--host", "web02", "--json", data_dir=stack.data_dir)
     assert [alert["id"] for alert in listed.values()] == [first.id]
+
+
+OTHER_RULE = RULE.replace("zanzibarquokka", "madagascarquokka").replace("0c9a4a8e", "0c9a4a8f")
+OTHER_LINE = "2026-11-22T03:00:00.{0:03d}+00:00 web03 app[{0}]: the word is MadagascarQuokka\n"
+
+
+async def test_a_rule_lives_on_the_command_line_from_an_archive_to_a_suppression(
+    stack: Stack, api: Session, tmp_path: Path
+) -> None:
+    async def rules(*arguments: str | Path) -> Ended:
+        return await aurora("rules", *arguments, data_dir=stack.data_dir)
+
+    identifier = "0c9a4a8f-52ce-4e4c-9d3f-7a4b8d4a7c11"
+    archive = tmp_path / "rules.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("pack/good.yml", OTHER_RULE)
+        packed.writestr("pack/bad.yml", "title: No Detection\nlogsource:\n  product: linux\n")
+    imported = await rules("import", archive, "--json")
+    [report] = imported.values()
+    assert (imported.code, report["created"], report["errors"][0]["file"]) == (1, 1, f"{archive}/pack/bad.yml")
+    assert (await rules("disable", identifier)).out.endswith(": disabled\n")
+    assert (await rules("import", archive, "--json")).values()[0]["unchanged"] == 1
+    assert (await rules("show", identifier, "--json")).values()[0]["enabled"] is False
+    assert (await rules("enable", identifier)).out.endswith(": enabled\n")
+    assert "madagascarquokka" in (await rules("show", identifier)).out
+    logs = tmp_path / "app.log"
+    logs.write_text(OTHER_LINE.format(1))
+    assert (await aurora("ingest", logs, data_dir=stack.data_dir)).code == 0
+    await alert_of(api, identifier)
+    wanted = ("suppress", identifier, "--field", "host.name=web0*", "--reason", "a test", "--days", "1")
+    assert "it would have hidden 1" in (await rules(*wanted, "--preview")).out
+    assert "is in force" in (await rules(*wanted)).out
+    assert (await rules("suppress", identifier, "--field", "nonsense", "--reason", "x")).code == 1
+    [figures] = (await rules("metrics", "--json")).values()
+    assert identifier in [item["rule_id"] for item in figures["items"]]
+    assert "matches of" in (await rules("metrics")).out
 
 
 async def test_ingest_names_the_line_that_was_rejected(stack: Stack, tmp_path: Path) -> None:

@@ -67,10 +67,13 @@ class Suppressions:
     async def preview(self, rule_id: str, wanted: SuppressionCreate) -> SuppressionPreview:
         """What it would have hidden in 30 days.
 
-        Raises AURORA-4040 for an unknown rule, 4090 naming the true positives among what it would hide.
+        Raises AURORA-4040 for an unknown rule, 4220 for one that matches no single events, 4090 naming the true
+        positives among what it would hide.
         """
         wanted = _checked(wanted)
         rule = await self._rule(rule_id)
+        if rule.condition is None:
+            raise field_error("path.rule_id", "this rule matches no single events, so there is nothing to hide")
         since = utc_now() - timedelta(days=PREVIEW_DAYS)
         total = await store.count_matches(self._database, rule_id, since)
         known = {item.log_id: item for item in await store.known_matches(self._database, rule_id, since, _EXAMINED)}
