@@ -45,6 +45,7 @@ DECLARED: dict[str, str] = {
     "siem/logs/parsers": "one file per log format",
     "siem/detections/engine": "the streaming Sigma engine: pure code",
     "siem/detections/evaluation.py": "the loop that evaluates stored batches",
+    "siem/detections/evaluators.py": "engines in this process or in processes beside it",
     "siem/detections/rules": "the rules Aurora brings along",
     "siem/runs/worker.py": "reads a range page by page, evaluates and commits it",
     "gateway/description/page.html": "the page that shows the OpenAPI document",

@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.contracts.constants import Endpoint
+from shared.contracts.doors_elasticsearch import ELASTICSEARCH
 from shared.contracts.doors_loki import LOKI_PUSH
 from shared.contracts.doors_otlp import OTLP_LOGS
+from shared.contracts.doors_splunk import SPLUNK
 from shared.contracts.logs import INGEST_LOGS, UPLOAD_LOGS
 from shared.contracts.system import GET_HEALTH, GET_LIVENESS, GET_READINESS
 
@@ -19,7 +21,7 @@ WINDOW_SECONDS = 60
 
 #: Never counted: probes, and log intake, which is held back by its queue instead.
 UNLIMITED: frozenset[Endpoint[Any, Any, Any]] = frozenset(
-    {GET_HEALTH, GET_LIVENESS, GET_READINESS, INGEST_LOGS, UPLOAD_LOGS, LOKI_PUSH, OTLP_LOGS}
+    {GET_HEALTH, GET_LIVENESS, GET_READINESS, INGEST_LOGS, UPLOAD_LOGS, LOKI_PUSH, OTLP_LOGS, *ELASTICSEARCH, *SPLUNK}
 )
 
 #: On every response. A page of its own content sets its own Content-Security-Policy.
