@@ -15,6 +15,7 @@ from services.siem.coverage.service import CoverageService
 from services.siem.detections.domain import draft_of
 from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.evaluation import Detection
+from services.siem.detections.evaluators import Beside, Evaluator, Here
 from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
 from services.siem.doors.routes import elasticsearch_routes, splunk_routes, stream_routes
@@ -80,7 +81,7 @@ async def start(platform: Platform) -> None:
         outbox,
         correlations,
         suppressions,
-        index=settings.detection_index,
+        evaluator=_evaluator(platform, settings),
         ruleset=ruleset,
         ledger=coverage,
     )
@@ -123,6 +124,13 @@ async def start(platform: Platform) -> None:
         ]
     )
     await _syslog(platform, settings, logs)
+
+
+def _evaluator(platform: Platform, settings: SiemSettings) -> Evaluator:
+    index, processes = settings.detection_index, settings.detection_processes
+    evaluator: Evaluator = Beside(processes, index=index) if processes else Here(index=index)
+    platform.on_stop(evaluator.close)
+    return evaluator
 
 
 async def _syslog(platform: Platform, settings: SiemSettings, logs: Logs) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from services.siem.batch import StoredEvent
 from services.siem.detections.engine.engine import Engine
-from services.siem.detections.evaluation import evaluate_event
+from services.siem.detections.evaluators import evaluate_event
 from services.siem.logs.service import parse_again
 from services.siem.logs.store import StoredRow
 from services.siem.match import Failure, Match

@@ -25,6 +25,8 @@ class SiemSettings:
     search_seconds: float = 10.0
     #: Off: every rule is tried on every event of its log source. The matches are the same; the index is the speed.
     detection_index: bool = True
+    #: Processes that evaluate rules beside this one; 0: rules are evaluated in it, which takes from intake.
+    detection_processes: int = 1
     #: Where syslog is taken, each `host:port`; not set: not at all. The TLS listener needs a certificate and its key.
     syslog_udp: str | None = None
     syslog_tcp: str | None = None

@@ -15,7 +15,8 @@ import pytest_asyncio
 from services.siem.alerts.service import AlertsService
 from services.siem.batch import Batch, StoredEvent
 from services.siem.detections.engine import Engine, compile_rule
-from services.siem.detections.evaluation import Detection, Outcome, evaluate_event
+from services.siem.detections.evaluation import Detection, Outcome
+from services.siem.detections.evaluators import Here, evaluate_event
 from services.siem.detections.service import RulesService
 from services.siem.event import Event, View
 from services.siem.match import Failure, Match
@@ -80,7 +81,7 @@ async def _ready(database: Database, bus: Bus, given: Given) -> tuple[Detection,
     outbox = Outbox(database, bus, "siem")
     alerts = AlertsService(database, outbox)
     await RulesService(database).create(RULE)
-    return Detection(database, given, alerts, outbox, index=True), alerts
+    return Detection(database, given, alerts, outbox, evaluator=Here(index=True)), alerts
 
 
 async def test_alerts_and_the_batchs_completion_commit_together_or_not_at_all(database: Database, bus: Bus) -> None:

@@ -17,15 +17,14 @@ from uuid import UUID
 
 from prometheus_client import Counter, Histogram
 
-from services.siem.batch import Batch, StoredEvent
+from services.siem.batch import Batch
 from services.siem.detections import domain, store
 from services.siem.detections.engine.compile import compile_rule
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, decode
-from services.siem.detections.engine.engine import Engine
 from services.siem.detections.engine.ruleset import Ruleset
+from services.siem.detections.evaluators import FAILURES, Evaluator
 from services.siem.detections.store import Changed
 from services.siem.draft import Draft
-from services.siem.event import View
 from services.siem.match import Failure, Match
 from shared import telemetry
 from shared.clock import utc_now
@@ -39,13 +38,9 @@ from shared.telemetry import REGISTRY
 
 EVENTS = Counter("aurora_detection_events_total", "Events evaluated", registry=REGISTRY)
 MATCHES = Counter("aurora_detection_matches_total", "Rule matches", registry=REGISTRY)
-FAILURES = Counter("aurora_detection_failures_total", "Events that could not be evaluated", registry=REGISTRY)
 SECONDS = Histogram("aurora_detection_batch_duration_seconds", "Time to evaluate a batch", registry=REGISTRY)
-# Longer, and requests to the same process would feel it.
-_SLICE_SECONDS = 0.005
 _RETRY_SECONDS = 0.5
 _LOG_IDS = 20
-_MESSAGE_LENGTH = 300
 _log = get_logger("detection")
 
 
@@ -76,7 +71,7 @@ class Correlator(Protocol):
         """The rules that only feed a correlation and raise no alert of their own."""
 
     async def take(self, connection: Connection, matches: list[Match]) -> list[tuple[CompiledRule, Draft]]:
-        """Counts new matches, in the caller's transaction; what is to be raised for them."""
+        """Counts matches, each once, in the caller's transaction; what is to be raised for them."""
 
 
 class Suppressor(Protocol):
@@ -102,7 +97,7 @@ class Outcome:
 
 
 class Detection:
-    """One evaluation loop with its own engine."""
+    """One evaluation loop. `evaluator` is its own: the loop keeps its rules up to date."""
 
     def __init__(
         self,
@@ -113,7 +108,7 @@ class Detection:
         correlator: Correlator | None = None,
         suppressor: Suppressor | None = None,
         *,
-        index: bool,
+        evaluator: Evaluator,
         ruleset: Ruleset | None = None,
         ledger: Ledger | None = None,
     ) -> None:
@@ -125,7 +120,7 @@ class Detection:
         self._correlator = correlator
         self._suppressor = suppressor
         self._ledger = ledger
-        self._engine = Engine(index=index)
+        self._evaluator = evaluator
         self._rules = Ruleset() if ruleset is None else ruleset
         self._revision = 0
 
@@ -144,9 +139,9 @@ class Detection:
         for rule_id in self._rules.put(rule) if changed.enabled else self._rules.drop(changed.id):
             served = self._rules.get(rule_id)
             if served is None:
-                self._engine.remove(rule_id)
+                self._evaluator.remove(rule_id)
             else:
-                self._engine.add(served)
+                self._evaluator.add(served)
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -172,7 +167,7 @@ class Detection:
         """Evaluates one batch and commits what follows from it."""
         await self.refresh()
         started = time.perf_counter()
-        matches, failures = await self._matches(batch)
+        matches, failures = await self._evaluator.evaluate(batch.events)
         async with self._database.transaction() as connection:
             await self.commit(connection, matches, failures)
             await self._batches.complete(connection, batch)
@@ -192,7 +187,9 @@ class Detection:
             return Outcome(0, [])
         new = await store.record_matches(connection, matches, utc_now(), run_id)
         MATCHES.inc(len(new))
-        correlated = [] if self._correlator is None else await self._correlator.take(connection, new)
+        # A run may find again what was matched before a correlation was there; the correlator knows what it counted.
+        counting = new if run_id is None else matches
+        correlated = [] if self._correlator is None else await self._correlator.take(connection, counting)
         visible = await self._visible(connection, new)
         drafts = domain.drafts((rule, match) for match in visible if (rule := self._rules.get(match.rule_id)))
         raised = await self._raise(connection, [*drafts, *correlated])
@@ -220,46 +217,6 @@ class Detection:
             with telemetry.continued("detect", draft.trace):
                 await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
         return raised
-
-    async def _matches(self, batch: Batch) -> tuple[list[Match], list[Failure]]:
-        matches: list[Match] = []
-        failures: list[Failure] = []
-        yielded = time.perf_counter()
-        for stored in batch.events:
-            found = evaluate_event(stored, self._engine)
-            if isinstance(found, Failure):
-                failures.append(found)
-            else:
-                matches += found
-            if time.perf_counter() - yielded > _SLICE_SECONDS:
-                await asyncio.sleep(0)
-                yielded = time.perf_counter()
-        return matches, failures
-
-
-def evaluate_event(stored: StoredEvent, engine: Engine) -> list[Match] | Failure:
-    """The matches of one event, sorted by rule; a Failure when the engine breaks on it."""
-    try:
-        found = engine.matches(stored.event)
-    except Exception as error:  # noqa: BLE001 - one event that breaks the engine must not hold up all that follow
-        FAILURES.inc()
-        _log.error("event not evaluated", log_id=stored.log_id, exc_info=error)
-        return Failure(stored.log_id, stored.event.timestamp, type(error).__name__)
-    return [_match(rule_id, stored, view) for rule_id, view in sorted(found.items())]
-
-
-def _match(rule_id: str, stored: StoredEvent, view: View) -> Match:
-    return Match(
-        rule_id=rule_id,
-        log_id=stored.log_id,
-        timestamp=stored.event.timestamp,
-        ingested_at=stored.ingested_at,
-        source=stored.source,
-        message=stored.event.message[:_MESSAGE_LENGTH],
-        ecs=stored.event.ecs,
-        fields=view.fields,
-        trace=dict(stored.trace),
-    )
 
 
 def _matched(rule: CompiledRule, draft: Draft, alert: Alert) -> DetectionMatched:
