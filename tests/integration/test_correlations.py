@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from shared.clock import new_id
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
-from shared.contracts.detections import IMPORT_RULES
+from shared.contracts.detections import CREATE_RULE, IMPORT_RULES
+from shared.contracts.runs import RUN_RULE, RunRequest
 from tests.siem import Siem, siem
 from tests.stack import Servers, data_folder
 
@@ -62,6 +63,18 @@ filter:
   rules: [failed]
   robot: {who: robot}
   condition: not robot
+"""
+SPRAY = "3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c06"
+SPRAYED = f"""\
+title: Many users from one address
+id: {SPRAY}
+level: high
+correlation:
+  type: value_count
+  rules: [failed]
+  group-by: [address]
+  timespan: 5m
+  condition: {{field: who, gte: 3}}
 """
 MANY, GUESSED, FAILED, SUCCESS = (f"3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c0{number}" for number in (1, 2, 3, 4))
 
@@ -144,3 +157,14 @@ async def test_what_a_filter_excludes_is_counted_nowhere(running: Siem) -> None:
     await send(running, *[login(minute, "failed", who="robot") for minute in range(4)])
     await settled(running)
     assert await alerts(running, MANY, ":robot") == []
+
+
+async def test_a_run_over_the_past_counts_what_was_matched_before_the_correlation_was_there(running: Siem) -> None:
+    await send(running, *[login(minute, "failed", who=f"user{minute}", address="192.0.2.7") for minute in range(3)])
+    await settled(running)
+    async with running.client() as client:
+        await client.call(CREATE_RULE, body=SPRAYED.encode())
+        wanted = RunRequest(since=START, until=START + timedelta(minutes=5))
+        await client.call(RUN_RULE, path={"rule_id": SPRAY}, body=wanted)
+    sprayed = await alert(running, SPRAY, ":192.0.2.7", 3)
+    assert [item.rule_id for item in sprayed.evidence] == [FAILED] * 3

@@ -60,6 +60,9 @@ class Rules(Protocol):
     def get(self, rule_id: str) -> CompiledRule | None:
         """The rule as it is served."""
 
+    def tried_for(self, rule_id: str) -> set[str]:
+        """The rules on single events that a rule comes down to: itself, or those that feed a correlation."""
+
 
 class Found(Protocol):
     """What became of matches."""
@@ -193,7 +196,7 @@ class Worker:
     async def _prepare(self, run: Claimed) -> _Scan:
         wanted = run.rules
         if wanted is None and run.rule_id is not None:
-            wanted = [run.rule_id]
+            wanted = sorted(self._rules.tried_for(run.rule_id))
         rules = [
             rule
             for rule_id in await store.served(self._database, wanted)
@@ -201,7 +204,7 @@ class Worker:
         ]
         run.rules = [rule.id for rule in rules]
         await store.set_rules(self._database, run.id, run.rules)
-        condition, values = store.condition(prefilter(rules[0])) if run.rule_id and rules else ("1", {})
+        condition, values = store.condition(prefilter(rules[0])) if run.rule_id and len(rules) == 1 else ("1", {})
         return _Scan(run, await asyncio.to_thread(Engine, rules), condition, values, run.until - run.since)
 
     async def _page(self, scan: _Scan) -> bool:

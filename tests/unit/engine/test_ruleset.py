@@ -104,6 +104,15 @@ def test_a_rule_speaks_for_itself_when_a_correlation_says_generate() -> None:
     assert Ruleset([named(), correlation(body)]).silent() == frozenset()
 
 
+def test_a_chain_comes_down_to_the_rules_on_single_events() -> None:
+    inner = rule("title: i\nid: 0e95725d-7320-415d-80f7-004da920fc13\nname: inner\ncorrelation: {type: event_count, "
+                 "rules: [base, outer], group-by: [x], timespan: 5m, condition: {gte: 2}}\n")  # fmt: skip
+    outer = correlation("type: temporal, rules: [inner, other], group-by: [x], timespan: 5m", more="name: outer\n")
+    ruleset = Ruleset([outer, inner, named(), sigma_filter("any")])
+    assert ruleset.tried_for(CORRELATION_ID) == ruleset.tried_for(inner.id) == {RULE_ID}
+    assert ruleset.tried_for(RULE_ID) == {RULE_ID}
+
+
 def matches(ruleset: Ruleset, **fields: str) -> bool:
     served = ruleset.get(RULE_ID)
     assert served is not None

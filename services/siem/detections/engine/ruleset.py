@@ -65,6 +65,21 @@ class Ruleset:
         """The correlations that count matches of this rule, each with the reference it does so by."""
         return self._fed().get(rule_id, [])
 
+    def tried_for(self, rule_id: str) -> set[str]:
+        """The rules on single events that a rule comes down to: itself, or those that feed a correlation in the end."""
+        correlation = self._correlations.get(rule_id)
+        if correlation is None:
+            return {rule_id}
+        found, open_ids = set[str](), [rule_id]
+        seen = {rule_id}
+        while open_ids:
+            wanted = open_ids.pop()
+            for base, fed in self._fed().items():
+                if base not in seen and any(rule.id == wanted for rule, _ in fed):
+                    seen.add(base)
+                    (open_ids.append if base in self._correlations else found.add)(base)
+        return found
+
     def silent(self) -> frozenset[str]:
         """The rules that feed correlations only: no correlation that refers to them says `generate: true`."""
         return frozenset(
