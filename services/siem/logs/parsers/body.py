@@ -1,6 +1,7 @@
-"""From the body of an intake request to its items: JSON (an object, an array, several in a row), NDJSON, text lines.
+"""From the body of an intake request to its items: JSON (an object, an array, several in a row), NDJSON, text lines,
+Windows event log files.
 
-Owns media types and framing. Refuses to know what an item means (parse.py).
+Owns media types and framing, that of lists of records in one object too. Refuses to know what an item means (parse.py).
 """
 
 import json
@@ -8,12 +9,15 @@ from typing import Any
 
 import orjson
 
+from services.siem.logs.parsers import evtx, zeek_header
 from services.siem.logs.parsers.interface import Rejected
 from shared.errors import MALFORMED_REQUEST, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, AuroraError
 
 #: Items of one request; bounds the memory that a body of tiny items takes.
 MAX_ITEMS = 200_000
 _BOM = b"\xef\xbb\xbf"
+#: CloudTrail's and Azure's names for the one list in a file.
+_LISTS = ("Records", "records")
 _NOT_AN_OBJECT = "must be a JSON object or a line of text"
 
 
@@ -38,7 +42,12 @@ def _lines(body: bytes) -> list[bytes]:
 
 
 def _text(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
-    return list(_lines(body))
+    lines = _lines(body)
+    return list(zeek_header.with_headers(lines, len(body)) if zeek_header.MARK in body else lines)
+
+
+def _evtx(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
+    return list(evtx.read_evtx(body))
 
 
 def _ndjson(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
@@ -57,12 +66,23 @@ def _json(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
     except orjson.JSONDecodeError as error:
         return _several(body, error)
     if isinstance(document, dict):
-        return [document]
+        document = _listed(document)
     if not isinstance(document, list):
         raise AuroraError(MALFORMED_REQUEST, {"message": "the body must be a JSON object or an array"})
     if len(document) > MAX_ITEMS:
         raise AuroraError(PAYLOAD_TOO_LARGE, {"max_items": MAX_ITEMS})
     return [_item(item, index) for index, item in enumerate(document)]
+
+
+def _listed(document: dict[str, Any]) -> list[Any]:
+    """The records of an object that only holds a list of them, as clouds write their files; else the object alone."""
+    if document.get("kind") == "EventList" and isinstance(items := document.get("items"), list):
+        return items
+    if len(document) == 1:
+        ((name, items),) = document.items()
+        if name in _LISTS and isinstance(items, list) and all(isinstance(item, dict) for item in items):
+            return items
+    return [document]
 
 
 def _item(value: Any, index: int) -> bytes | dict[str, Any] | Rejected:
@@ -105,4 +125,5 @@ _READERS = {
     "application/ndjson": _ndjson,
     "application/jsonl": _ndjson,
     "text/plain": _text,
+    evtx.MEDIA_TYPE: _evtx,
 }

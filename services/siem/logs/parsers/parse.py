@@ -1,6 +1,7 @@
 """From the items of a request to events: `parse_items`, the one entrance to the parsers.
 
-Owns the order of things: an item is checked and made safe, read by its format, joined with its audit siblings, bounded.
+Owns the order of things: an item is checked and made safe, read by its format, joined with its audit siblings, held
+against the clock of receipt, bounded.
 Pure: no I/O and no clock. Parsing the raw text of an event again, with the same source and time of receipt, gives the
 same event; detection after a restart relies on it.
 """
@@ -13,6 +14,7 @@ import orjson
 
 from services.siem.event import Event
 from services.siem.logs.parsers import auditd_join
+from services.siem.logs.parsers.clock import flag_skew
 from services.siem.logs.parsers.interface import MAX_ITEM, Context, Document, Rejected
 from services.siem.logs.parsers.recognise import (
     FORMAT_TABLE,
@@ -57,6 +59,7 @@ def parse_items(
     events = [result for result in results if isinstance(result, Event)]
     auditd_join.join(events)
     for event in events:
+        flag_skew(event, received_at)
         if len(event.raw) > _SMALL:
             bound_event(event)
     return results

@@ -14,10 +14,16 @@ from services.siem.event import Event, View
 from services.siem.logs.parsers import (
     access_log,
     auditd,
+    azure,
     cisco_ios,
+    cloudtrail,
     generic_json,
+    kubernetes,
     linux_syslog,
+    okta,
+    suricata,
     windows_shapes,
+    zeek,
 )
 from services.siem.logs.parsers.interface import Context, Document, DocumentParser, TextParser
 from services.siem.logs.parsers.linux_syslog import Line
@@ -66,7 +72,7 @@ def _unwrapped(parts: Line, raw: str, context: Context) -> Event:
     elif (server := _WEB_SERVERS.get(parts.program)) is not None:
         event = access_log.parse_as(server, parts.message, context)
     elif parts.message.startswith("{") and (document := read_object(parts.message)) is not None:
-        event = generic_json.parse(document, raw, context)
+        event = _read_known(document, raw, context) or generic_json.parse(document, raw, context)
         if parts.program:
             event.ecs.setdefault("process.name", parts.program)
     if event is None:
@@ -84,9 +90,18 @@ FORMAT_TABLE: dict[str, Format] = {
     "apache": Format(access_log.parse_apache),
     "cisco_ios": Format(cisco_ios.parse),
     "windows": Format(document=windows_shapes.parse, takes=windows_shapes.is_windows),
+    "suricata": Format(document=suricata.parse, takes=suricata.takes),
+    "zeek": Format(zeek.parse_line, zeek.parse, zeek.takes),
+    "cloudtrail": Format(document=cloudtrail.parse, takes=cloudtrail.takes),
+    "azure": Format(document=azure.parse, takes=azure.takes),
+    "okta": Format(document=okta.parse, takes=okta.takes),
+    "kubernetes": Format(document=kubernetes.parse, takes=kubernetes.takes),
     "json": Format(document=generic_json.parse),
     "text": Format(text_event),
 }
+
+#: Formats whose objects are told apart by what they hold, in the order they are asked.
+_DOCUMENTS = ("windows", "suricata", "zeek", "cloudtrail", "okta", "kubernetes", "azure")
 
 
 def read_object(line: str) -> Document | None:
@@ -111,20 +126,40 @@ def recognise_text(line: str, context: Context) -> Event | None:
 
 
 #: The order matters: a Cisco line may have a syslog header of its own, an access line has no header at all.
-_IN_TURN: tuple[Callable[[str, Context], Event | None], ...] = (cisco_ios.parse, syslog, access_log.parse)
+_IN_TURN: tuple[Callable[[str, Context], Event | None], ...] = (
+    cisco_ios.parse,
+    syslog,
+    access_log.parse,
+    zeek.parse_line,
+)
+
+
+def _read_known(document: Document, raw: str, context: Context) -> Event | None:
+    """The event of an object of one of _DOCUMENTS, or None."""
+    for name in _DOCUMENTS:
+        entry = FORMAT_TABLE[name]
+        if entry.document is not None and entry.takes(document):
+            return entry.document(document, raw, context)
+    return None
 
 
 def recognise_document(document: Document, raw: str, context: Context) -> Event:
-    """The event of a JSON object: Windows, the journal, a shipped line of another format, or generic."""
-    if windows_shapes.is_windows(document):
-        return windows_shapes.parse(document, raw, context)
+    """The event of a JSON object: a product's, the journal's, what a shipper put into one, or generic."""
+    if (known := _read_known(document, raw, context)) is not None:
+        return known
     if "MESSAGE" in document and ("__REALTIME_TIMESTAMP" in document or "SYSLOG_IDENTIFIER" in document):
         return linux_syslog.from_journal(document, raw, context)
     event = generic_json.parse(document, raw, context)
     line = _shipped_line(document)
-    if line is not None and (shipped := recognise_text(line, context)) is not None:
-        return _within(event, shipped)
-    return event
+    shipped = None if line is None else _read_shipped(line, context)
+    return event if shipped is None else _within(event, shipped)
+
+
+def _read_shipped(line: str, context: Context) -> Event | None:
+    """What a shipper read: a product's object as text, or a line of any format."""
+    if line.startswith("{") and (document := read_object(line)) is not None:
+        return _read_known(document, line, context)
+    return recognise_text(line, context)
 
 
 def _shipped_line(document: Document) -> str | None:
