@@ -1,0 +1,177 @@
+"""Shippers that nobody here wrote, as they are: each delivers an attack to a whole stack, and it becomes an alert."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cli import session
+from cli.session import Session
+from shared.clock import new_id
+from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
+from shared.contracts.constants import SIEM_WRITE
+from shared.contracts.detections import CREATE_RULE
+from shared.contracts.keys import CREATE_API_KEY, CreateApiKey
+from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
+from tests.stack import Stack, data_folder, running_stack
+
+SCRIPTS = Path(__file__).parent / "logs"
+SECONDS = 60.0
+LINE = "Mar  1 12:00:00 web01 sshd[812]: Failed password for {} from 192.0.2.7 port 40022 ssh2"
+RULE = """
+title: Password guessed, as delivered by {marker}
+id: {rule}
+level: high
+logsource:
+  product: linux
+  service: sshd
+detection:
+  selection:
+    message|contains: '{marker}'
+  condition: selection
+"""
+RSYSLOG = """
+module(load="imfile")
+global(workDirectory="{folder}")
+input(type="imfile" file="{log}" tag="sshd[812]:" ruleset="out")
+ruleset(name="out") {{
+  action(type="omfwd" target="{host}" port="{port}" protocol="{protocol}" {more})
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with data_folder() as folder, running_stack(folder) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def api(stack: Stack) -> AsyncIterator[Session]:
+    """The admin, signed in."""
+    async with session.opened(session.find(stack.data_dir, None)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def key(api: Session) -> str:
+    """An API key that may write logs and nothing else."""
+    return (await api.call(CREATE_API_KEY, body=CreateApiKey(name="a shipper", scopes=[SIEM_WRITE]))).key
+
+
+@pytest_asyncio.fixture
+async def attack(api: Session) -> tuple[str, str]:
+    """A line that a rule of its own matches, and the rule's id."""
+    marker, rule = f"m{new_id().replace('-', '')}", new_id()
+    headers = {"Content-Type": "application/yaml"}
+    await api.call(CREATE_RULE, body=RULE.format(marker=marker, rule=rule).encode(), headers=headers)
+    return LINE.format(marker), rule
+
+
+async def run(*command: str) -> None:
+    """A program to its end. Raises AssertionError with what it said when it failed."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            _, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    assert process.returncode == 0, errors.decode()
+    assert b"Traceback" not in errors, errors.decode()
+
+
+async def alert_of(api: Session, rule: str) -> Alert:
+    """The alert of a rule, once it is there."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            page = await api.call(LIST_ALERTS, query=AlertQuery(limit=200))
+            if found := [alert for alert in page.items if alert.rule_id == rule]:
+                return found[0]
+            await asyncio.sleep(0.05)
+
+
+async def event_of(api: Session, source: str) -> LogEvent:
+    """The newest event of a source."""
+    return (await api.call(SEARCH_LOGS, query=LogQuery(source=source, limit=1))).items[0]
+
+
+async def test_the_otlp_exporter(stack: Stack, api: Session, key: str, attack: tuple[str, str]) -> None:
+    line, rule = attack
+    script = str(SCRIPTS / "otlp_exporter.py")
+    await run(sys.executable, script, f"{stack.runtime.gateway}/v1/logs", key, line)
+    alert = await alert_of(api, rule)
+    assert alert.entities["host"] == "web01"
+    event = await event_of(api, "otel-peer")
+    assert (event.ecs["log.level"], event.ecs["source.ip"]) == ("INFO", "192.0.2.7")
+
+
+async def test_the_loki_handler_of_pypi(stack: Stack, api: Session, key: str, attack: tuple[str, str]) -> None:
+    line, rule = attack
+    script = str(SCRIPTS / "loki_handler.py")
+    await run(sys.executable, script, f"{stack.runtime.gateway}/loki/api/v1/push", key, line)
+    await alert_of(api, rule)
+    assert (await event_of(api, "loki-peer")).ecs["labels.severity"] == "info"
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the scripts and the pinned packages; skips where npm is missing or can't reach a registry."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("logs") / "peers"
+    shutil.copytree(SCRIPTS, folder)
+    command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
+    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    if installed.returncode != 0:
+        pytest.skip(f"npm install failed: {installed.stderr[-300:]}")
+    return folder
+
+
+async def test_the_loki_transport_of_npm(
+    stack: Stack, api: Session, key: str, attack: tuple[str, str], packages: Path
+) -> None:
+    line, rule = attack
+    await run("node", str(packages / "winston_loki.js"), stack.runtime.gateway, key, line)
+    await alert_of(api, rule)
+    assert (await event_of(api, "winston-peer")).ecs["labels.job"] == "winston-peer"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "more"),
+    [("udp", ""), ("tcp", 'TCP_Framing="traditional"'), ("tcp", 'TCP_Framing="octet-counted"')],
+    ids=["udp", "tcp by lines", "tcp by counts"],
+)
+async def test_rsyslog(
+    stack: Stack, api: Session, attack: tuple[str, str], tmp_path: Path, protocol: str, more: str
+) -> None:
+    program = shutil.which("rsyslogd", path="/usr/sbin:/usr/bin:/sbin")
+    if program is None:
+        pytest.skip("rsyslogd is not installed")
+    line, rule = attack
+    assert stack.runtime.syslog is not None
+    host, _, port = stack.runtime.syslog.rpartition(":")
+    log, configuration = tmp_path / "auth.log", tmp_path / "rsyslog.conf"
+    log.write_text(line.partition("]: ")[2] + "\n")
+    values = {"folder": tmp_path, "log": log, "host": host, "port": port, "protocol": protocol, "more": more}
+    configuration.write_text(RSYSLOG.format(**values))
+    shipper = await asyncio.create_subprocess_exec(
+        program, "-n", "-f", str(configuration), "-i", str(tmp_path / "rsyslog.pid"), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        alert = await alert_of(api, rule)
+    finally:
+        shipper.terminate()
+        await shipper.wait()
+    assert alert.severity == "high"
+    assert (await event_of(api, f"syslog:{host}")).ecs["process.name"] == "sshd"
