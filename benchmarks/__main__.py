@@ -16,12 +16,14 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import engine, gateway, ingest, latency, rpc
+from benchmarks import engine, gateway, ingest, latency, rpc, search
 
 WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "rpc": rpc.run,
     "gateway": gateway.run,
     "ingest": ingest.run,
+    "words": search.words,
+    "latest": search.latest,
     "engine": engine.run,
     "latency": latency.run,
 }

@@ -72,7 +72,7 @@ def command(
     if as_json:
         print_json(page)
         return
-    _show(page, top)
+    show(page, top)
 
 
 async def _search(target: session.Target, query: LogQuery, limit: int) -> LogPage:
@@ -89,7 +89,8 @@ async def _search(target: session.Target, query: LogQuery, limit: int) -> LogPag
     return whole
 
 
-def _show(page: LogPage, top: str | None) -> None:
+def show(page: LogPage, top: str | None) -> None:
+    """Prints counts, events, and to stderr what else is to know. Texts of events are made harmless."""
     screen = output()
     if page.histogram:
         most = max(entry.count for entry in page.histogram)
