@@ -9,6 +9,8 @@ from pathlib import Path
 from services.siem.alerts import events as alert_events
 from services.siem.alerts.routes import routes as alert_routes
 from services.siem.alerts.service import AlertsService
+from services.siem.attack_coverage.routes import routes as attack_coverage_routes
+from services.siem.attack_coverage.service import AttackCoverageService
 from services.siem.correlations.service import Correlations
 from services.siem.coverage.routes import routes as coverage_routes
 from services.siem.coverage.service import CoverageService
@@ -19,7 +21,7 @@ from services.siem.detections.evaluators import Beside, Evaluator, Here
 from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
 from services.siem.doors.routes import elasticsearch_routes, splunk_routes, stream_routes
-from services.siem.evaluate import evaluate_rows
+from services.siem.evaluate import evaluate_rows, events_of
 from services.siem.explanations.routes import routes as explanation_routes
 from services.siem.explanations.service import Explanations
 from services.siem.hunts.routes import routes as hunt_routes
@@ -35,11 +37,15 @@ from services.siem.promotion.routes import routes as promotion_routes
 from services.siem.promotion.service import Promotion
 from services.siem.quality.routes import routes as quality_routes
 from services.siem.quality.service import Quality
+from services.siem.rejections.routes import routes as rejection_routes
+from services.siem.rejections.service import RejectionsService
 from services.siem.rule_tests import check_tests
 from services.siem.runs.routes import routes as run_routes
 from services.siem.runs.service import RunsService
 from services.siem.runs.worker import Worker
 from services.siem.settings import SiemSettings
+from services.siem.sources.routes import routes as source_routes
+from services.siem.sources.service import Others, Retention, SourcesService
 from services.siem.suppressions.routes import routes as suppression_routes
 from services.siem.suppressions.service import Suppressions
 from services.siem.syslog.listeners import Listeners, Listening
@@ -65,7 +71,9 @@ async def start(platform: Platform) -> None:
     database = await platform.postgres(HERE / "migrations")
     clickhouse = await _open_clickhouse(platform, settings)
     outbox = await platform.outbox(database)
-    logs, worklist = await _logs(platform, settings, database, clickhouse)
+    rejections, retention = RejectionsService(database), Retention(database)
+    await retention.refresh()
+    logs, worklist = await _logs(platform, settings, database, clickhouse, rejections, retention)
     alerts = AlertsService(database, outbox)
     past = Past(LogStore(clickhouse))
     suppressions = Suppressions(database, past)
@@ -85,6 +93,14 @@ async def start(platform: Platform) -> None:
         ruleset=ruleset,
         ledger=coverage,
     )
+    others = Others(
+        rejected=rejections.counts,
+        dead_letters=rejections.waiting,
+        rules_enabled=rules.enabled,
+        alerts_open=alerts.open_by_severity,
+        waiting=worklist.waiting,
+    )
+    sources = SourcesService(database, clickhouse, retention, others)
     past_sigma = PastSigma(LogStore(clickhouse))
     hunts = HuntsService(database, logs, past_sigma)
     await detection.refresh()
@@ -103,12 +119,15 @@ async def start(platform: Platform) -> None:
         alone=settings.clickhouse_url is None,
     )
     platform.spawn("runs", worker.run(runs))
+    attack_coverage = AttackCoverageService(database, clickhouse, LogStore(clickhouse), ruleset, events_of, check_tests)
     platform.spawn("correlations", correlations.prune(database))
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
         [
             *log_routes(logs),
             *hunt_routes(hunts),
+            *source_routes(sources),
+            *rejection_routes(rejections, logs),
             *stream_routes(logs),
             *elasticsearch_routes(logs),
             *splunk_routes(logs),
@@ -117,6 +136,7 @@ async def start(platform: Platform) -> None:
             *rule_routes(rules),
             *run_routes(runs),
             *coverage_routes(coverage),
+            *attack_coverage_routes(attack_coverage),
             *suppression_routes(suppressions),
             *quality_routes(Quality(database)),
             *promotion_routes(Promotion(past, rules)),
@@ -190,7 +210,12 @@ async def _apply_later(clickhouse: ClickHouse) -> None:
 
 
 async def _logs(
-    platform: Platform, settings: SiemSettings, database: Database, clickhouse: ClickHouse
+    platform: Platform,
+    settings: SiemSettings,
+    database: Database,
+    clickhouse: ClickHouse,
+    rejections: RejectionsService,
+    retention: Retention,
 ) -> tuple[Logs, Worklist]:
     store = LogStore(clickhouse)
     worklist = Worklist(
@@ -205,4 +230,6 @@ async def _logs(
     platform.spawn("worklist-heartbeat", worklist.heartbeat())
     for number in range(_WRITERS):
         platform.spawn(f"log-writer-{number}", writer.run())
-    return Logs(store, writer), worklist
+    platform.spawn("dead-letters", rejections.run())
+    platform.spawn("retention", retention.run())
+    return Logs(store, writer, rejections, retention), worklist

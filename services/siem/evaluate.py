@@ -32,7 +32,7 @@ async def evaluate_rows(rows: Sequence[StoredRow], engine: Engine) -> tuple[list
 
 
 def _evaluate_slice(rows: Sequence[StoredRow], engine: Engine, matches: list[Match], failures: list[Failure]) -> None:
-    for stored in _events(rows):
+    for stored in events_of(rows):
         found = evaluate_event(stored, engine)
         if isinstance(found, Failure):
             failures.append(found)
@@ -40,7 +40,7 @@ def _evaluate_slice(rows: Sequence[StoredRow], engine: Engine, matches: list[Mat
             matches += found
 
 
-def _events(rows: Sequence[StoredRow]) -> Iterator[StoredEvent]:
+def events_of(rows: Sequence[StoredRow]) -> Iterator[StoredEvent]:
     """The rows' events in their order; audit records are parsed beside their siblings, which aren't asked for."""
     wanted = {row.id: place for place, row in enumerate(rows)}
     parts = {id(row.siblings): row.siblings for row in rows if row.siblings}

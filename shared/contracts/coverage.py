@@ -6,8 +6,9 @@ from datetime import datetime
 
 import msgspec
 
+from shared.contracts.common import TechniqueId
 from shared.contracts.constants import SIEM_READ, Endpoint
-from shared.errors import NOT_FOUND
+from shared.errors import CLICKHOUSE_UNAVAILABLE, NOT_FOUND, VALIDATION
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -51,5 +52,51 @@ GET_RULE_COVERAGE = Endpoint(
     summary="What a detection rule was evaluated over, and the gaps",
     returns=RuleCoverage,
     errors=(NOT_FOUND,),
+    tag="SIEM / Detection",
+)
+
+
+class TechniqueRule(msgspec.Struct, frozen=True):
+    """A rule of a technique. It counts when nothing is `missing`: each entry there is a reason why it doesn't."""
+
+    rule_id: str
+    title: str
+    enabled: bool
+    missing: list[str]
+
+
+class Technique(msgspec.Struct, frozen=True):
+    """An ATT&CK technique that rules name. `counts` is whether any of its rules does."""
+
+    id: str
+    counts: bool
+    enabled_rules: int
+    counting_rules: int
+    rules: list[TechniqueRule]
+
+
+class AttackCoverage(msgspec.Struct):
+    """The techniques that rules name, and how many of them count. `seen_since` is where "the last 7 days" begin."""
+
+    seen_since: datetime
+    counting: int
+    techniques: list[Technique]
+
+
+class AttackCoverageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`technique` asks for one alone."""
+
+    technique: TechniqueId | None = None
+
+
+GET_ATTACK_COVERAGE = Endpoint(
+    "GET",
+    "/api/v1/detections/attack-coverage",
+    SIEM_READ,
+    service="siem",
+    summary="ATT&CK techniques that enabled, tested rules with live sources cover",
+    query=AttackCoverageQuery,
+    returns=AttackCoverage,
+    errors=(VALIDATION, CLICKHOUSE_UNAVAILABLE),
     tag="SIEM / Detection",
 )

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from shared.clock import new_id
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
-from shared.contracts.coverage import GET_RULE_COVERAGE, CoverageGap, RuleCoverage
+from shared.contracts.coverage import GET_ATTACK_COVERAGE, GET_RULE_COVERAGE, AttackCoverage, CoverageGap, RuleCoverage
 from shared.contracts.detections import CREATE_RULE
 from shared.contracts.runs import GET_RUN, LIST_RULE_RUNS, RUN_ALL_RULES, RUN_RULE, Run
 from shared.contracts.wire import decode
@@ -304,3 +304,62 @@ async def test_a_run_goes_on_behind_what_it_had_done_when_the_process_is_killed(
     _, listed = await call(running, "GET", LIST_RULE_RUNS.path.format(rule_id=identifier))
     run = await ended(running, decode(orjson.dumps(listed["items"][0]), Run))
     assert (run.status, run.events_read, run.new_matches) == ("completed", 1001, 1)
+
+
+async def test_a_technique_counts_where_a_tested_rule_has_a_source_and_fields_to_look_at(
+    running: Siem, database: Database
+) -> None:
+    await running.ingest(execution("anything"), content_type="text/plain")
+    await evaluated(database)
+
+    def tagged(source: str, field: str, tests: str = "") -> str:
+        return f"""\
+title: A rule of a technique
+id: {new_id()}
+status: test
+level: low
+tags: [attack.t9999.001]
+logsource: {source}
+detection: {{selection: {{{field}: echo}}, condition: selection}}
+{tests}"""
+
+    linux = "{product: linux, category: process_creation}"
+    event = orjson.dumps(execution("echo")).decode()
+    given = {
+        "counts": tagged(linux, "CommandLine|contains", f"tests: {{match: [{event}]}}"),
+        "untested": tagged(linux, "CommandLine|contains"),
+        "unseen": tagged("{product: macos}", "CommandLine|contains"),
+        "empty": tagged(linux, "NoSuchField"),
+        "disabled": tagged(linux, "CommandLine|contains"),
+    }
+    names = {}
+    for name, text in given.items():
+        status, answer = await call(running, "POST", CREATE_RULE.path, {"sigma": text})
+        assert status == 201, answer
+        names[answer["id"]] = name
+        if name == "disabled":
+            await serve(database, answer["id"], False)
+    await running.ingest(execution("refresh"), content_type="text/plain")
+    await evaluated(database)
+    status, answer = await call(running, "GET", f"{GET_ATTACK_COVERAGE.path}?technique=T9999")
+    assert status == 200, answer
+    report = decode(orjson.dumps(answer), AttackCoverage)
+    [technique] = report.techniques
+    assert (technique.id, technique.counts, technique.enabled_rules, technique.counting_rules) == (
+        "T9999.001",
+        True,
+        4,
+        1,
+    )
+    assert report.counting == 1
+    assert {names[rule.rule_id]: rule.missing for rule in technique.rules} == {
+        "counts": [],
+        "untested": ["untested"],
+        "unseen": ["log source not seen in the last 7 days", "untested"],
+        "empty": ["fields not populated: nosuchfield", "untested"],
+        "disabled": ["not enabled"],
+    }
+    status, answer = await call(running, "GET", GET_ATTACK_COVERAGE.path)
+    whole = decode(orjson.dumps(answer), AttackCoverage)
+    assert len(whole.techniques) > 10
+    assert {rule.rule_id for item in whole.techniques for rule in item.rules} > set(names)

@@ -36,6 +36,7 @@ BESIDE_THE_PAGES = {
     "/api/v1/detections/rules/{rule_id}/suppressions/{suppression_id}": "issue 3, Detections: a suppression ends",
     "/api/v1/detections/rules/{rule_id}/suppressions/{suppression_id}/matches": "issue 3: what a suppression hid",
     "/api/v1/detections/rules/{rule_id}/explain": "issue 3, Detections: why a rule did or did not match",
+    "/api/v1/detections/attack-coverage": "issue 3, Detections: a technique counts only where its rules can work",
     "/api/v1/detections/runs": "issue 3, Detections: all rules over a range",
     "/api/v1/detections/runs/{run_id}": "issue 3, Detections: runs are rows to look at",
     "/api/v1/detections/runs/{run_id}/cancel": "issue 3, Detections: runs can be cancelled",
@@ -43,6 +44,9 @@ BESIDE_THE_PAGES = {
     "/api/v1/siem/hunts/{hunt_id}/runs": "issue 3, Search and hunts: runs are rows",
     "/api/v1/siem/hunts/runs/{run_id}": "issue 3, Search and hunts: a run with its hits",
     "/api/v1/siem/hunts/runs/{run_id}/cancel": "issue 3, Search and hunts: runs are cancellable",
+    "/api/v1/siem/sources/{name}": "issue 3, Intake: retention per source",
+    "/api/v1/siem/dead-letters": "issue 3, Intake: a dead-letter store with reason",
+    "/api/v1/siem/dead-letters/{dead_letter_id}/replay": "issue 3, Intake: and replay",
     "/api/v1/detections/rules/import": "DECISIONS, Shapes: `aurora rules import`",
 }
 
