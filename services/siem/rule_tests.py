@@ -10,6 +10,7 @@ records) is one test, which matches when any of its events does. Pure: refuses t
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from services.siem.event import Event
 from services.siem.logs.parsers import Item, parse_items
 
 MAX_TESTS = 200
+_NAMED = re.compile(r"\btests\b['\"]?\s*:")
 _EXPECTED = {"match": True, "no_match": False}
 #: A line without a year is read as of this day, so that a test says the same tomorrow.
 _RECEIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,7 +31,8 @@ _RECEIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def check_tests(rule: CompiledRule, yaml_text: str) -> None:
     """Runs the tests of a rule that the engine can serve. Raises AURORA-4222 naming the first that fails."""
-    if "tests" not in yaml_text:
+    if _NAMED.search(yaml_text) is None:
+        # Most rules have none, and reading YAML is slow.
         return
     tests = load_document(yaml_text).get("tests")
     if tests is None:

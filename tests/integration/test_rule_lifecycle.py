@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from shared.clock import new_id, utc_now
 from shared.contracts.wire import encode
-from tests.integration.test_rules import alert_of, execution, rule
+from tests.integration.test_rules import alert_of, rule
+from tests.integration.test_rules import execution as recorded
 from tests.siem import Siem, siem
 from tests.stack import Servers, data_folder
 
@@ -36,6 +37,12 @@ async def ask(
     sent = {**running.headers(), "Content-Type": media_type, **(headers or {})}
     async with running.http().request(method, running.url + path, data=data, headers=sent) as response:
         return response.status, orjson.loads(await response.read())
+
+
+def execution(marker: str) -> list[str]:
+    """The records of an execution a moment ago: previews and rates look at the last days."""
+    moment = f"{utc_now().timestamp():.3f}"
+    return [line.replace("1795312766.573", moment) for line in recorded(marker)]
 
 
 async def created(running: Siem, marker: str) -> str:
@@ -291,3 +298,53 @@ async def test_a_stored_log_becomes_a_disabled_draft_with_its_rate(running: Siem
     status, answer = await ask(running, "POST", f"/api/v1/siem/logs/{stored.id}/promote", {"fields": ["Nothing"]})
     assert (status, answer["error"]["detail"][0]["path"]) == (422, "body.fields")
     assert (await ask(running, "POST", f"/api/v1/siem/logs/{new_id()}/promote", {}))[0] == 404
+
+
+async def test_an_audit_record_is_drafted_with_what_its_siblings_say(running: Siem) -> None:
+    marker = marker_of("audited")
+    identifier = await created(running, marker)
+    await matched(running, marker, "once")
+    alert = await alert_of(running, identifier)
+    wanted = {"fields": ["CommandLine", "Image"], "days": 30, "title": "An echo"}
+    place = f"/api/v1/siem/logs/{alert.evidence[0].log_id}/promote"
+    status, answer = await ask(running, "POST", place, wanted)
+    assert status == 201, answer
+    assert marker in answer["rule"]["sigma"]
+    assert "/bin/echo" in answer["rule"]["sigma"]
+
+
+async def test_a_release_leaves_a_rule_disabled_and_a_changed_text_in_force(running: Siem) -> None:
+    _, page = await ask(running, "GET", f"{RULES}?limit=200")
+    own = next(item for item in page["items"] if item["origin"] == "builtin")
+    path = f"{RULES}/{own['id']}"
+    changed = own["sigma"].replace(f"title: {own['title']}", "title: Ours")
+    status, answer = await ask(running, "PATCH", path, {"enabled": False, "sigma": changed, "reason": "ours"})
+    assert (status, answer["title"], answer["enabled"]) == (200, "Ours", False)
+    assert await running.stop() == 0
+    await running.start()
+    _, after = await ask(running, "GET", path)
+    assert (after["title"], after["enabled"], after["version"]) == ("Ours", False, 2)
+    _, back = await ask(running, "POST", f"{path}/versions/1/rollback", {"reason": "theirs again"})
+    assert (back["title"], back["enabled"], back["version"]) == (own["title"], False, 3)
+
+
+async def test_a_correlation_has_no_event_to_hide(running: Siem) -> None:
+    base, correlation = new_id(), new_id()
+    status, answer = await ask(running, "POST", RULES, rule(base, marker_of("part")))
+    assert status == 201, answer
+    document = f"""\
+title: Many parts
+id: {correlation}
+correlation:
+  type: event_count
+  rules: ["{base}"]
+  group-by: [Computer]
+  timespan: 5m
+  condition: {{gte: 3}}
+level: high
+"""
+    status, answer = await ask(running, "POST", RULES, document)
+    assert status == 201, answer
+    wanted = {"fields": {"host.name": ["*"]}, "reason": "x"}
+    status, answer = await ask(running, "POST", f"{RULES}/{correlation}/suppressions", wanted)
+    assert (status, answer["error"]["detail"][0]["path"]) == (422, "path.rule_id")

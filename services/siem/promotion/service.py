@@ -62,6 +62,8 @@ class Promotion:
             raise AuroraError(NOT_FOUND, {"log_id": log_id})
         view = domain.view_of(stored.event, wanted.fields)
         fields = {} if view is None else domain.chosen(view, wanted.fields)
+        if not stored.event.views:
+            raise field_error("path.log_id", "no Sigma rule sees anything of this event")
         if view is None or (wanted.fields is not None and len(fields) < len({name.lower() for name in wanted.fields})):
             known = sorted({name for view in stored.event.views for name in view.fields})
             raise field_error("body.fields", f"no view of this event has them all; it has {', '.join(known)[:2000]}")

@@ -137,14 +137,15 @@ async def count_matches(database: Database, rule_id: str, since: datetime) -> in
 async def known_matches(database: Database, rule_id: str, since: datetime, limit: int) -> list[Known]:
     """Matches of a rule since then: first all that are labelled true positives, then the newest."""
     rows = await database.fetch(
-        """WITH labels AS (
+        """WITH last AS (
              SELECT DISTINCT ON (alert_id, log_id) alert_id, log_id, verdict FROM feedback WHERE rule_id = $1
-             ORDER BY alert_id, log_id, position DESC)
-           SELECT m.timestamp, m.log_id, m.alert_id, EXISTS (
-                    SELECT FROM labels WHERE verdict = 'true_positive'
-                    AND (labels.log_id = m.log_id OR labels.alert_id = m.alert_id)) AS labelled
-           FROM matches AS m WHERE m.rule_id = $1 AND m.timestamp >= $2
-           ORDER BY labelled DESC, m.timestamp DESC, m.log_id LIMIT $3""",
+             ORDER BY alert_id, log_id, position DESC),
+           labels AS (SELECT alert_id, log_id FROM last WHERE verdict = 'true_positive')
+           SELECT timestamp, log_id, alert_id,
+                  coalesce(log_id IN (SELECT log_id FROM labels WHERE log_id IS NOT NULL)
+                           OR alert_id IN (SELECT alert_id FROM labels WHERE alert_id IS NOT NULL), false) AS labelled
+           FROM matches WHERE rule_id = $1 AND timestamp >= $2
+           ORDER BY labelled DESC, timestamp DESC, log_id LIMIT $3""",
         rule_id,
         since,
         limit,
