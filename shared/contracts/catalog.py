@@ -5,6 +5,7 @@ from shared.contracts import (
     agents,
     alerts,
     coverage,
+    dead_letters,
     detections,
     doors_elasticsearch,
     doors_loki,
@@ -20,6 +21,7 @@ from shared.contracts import (
     promotion,
     rule_versions,
     runs,
+    sources,
     suppressions,
     system,
 )
@@ -30,6 +32,7 @@ MODULES = (
     agents,
     alerts,
     coverage,
+    dead_letters,
     detections,
     doors_elasticsearch,
     doors_loki,
@@ -46,6 +49,7 @@ MODULES = (
     promotion,
     rule_versions,
     runs,
+    sources,
     suppressions,
     system,
 )

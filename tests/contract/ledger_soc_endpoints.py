@@ -265,8 +265,21 @@ ROWS: tuple[EndpointRequirement, ...] = (
             "siem:write",
             "tests/integration/test_rule_lifecycle.py::test_a_stored_log_becomes_a_disabled_draft_with_its_rate",
         ),
-        ("GET", "/api/v1/siem/sources", "List log sources", "siem:read"),
-        ("GET", "/api/v1/siem/stats", "SIEM statistics", "siem:read"),
+        (
+            "GET",
+            "/api/v1/siem/sources",
+            "List log sources",
+            "siem:read",
+            "tests/integration/test_sources.py::test_a_source_tells_how_it_is_doing",
+            "tests/integration/test_sources.py::test_retention_holds_for_stored_and_for_new_events",
+        ),
+        (
+            "GET",
+            "/api/v1/siem/stats",
+            "SIEM statistics",
+            "siem:read",
+            "tests/integration/test_sources.py::test_figures_of_the_whole_are_told",
+        ),
     ),
     *endpoints(
         "SOC",

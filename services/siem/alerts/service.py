@@ -22,7 +22,7 @@ from shared.contracts.alerts import (
     AlertQuery,
     AlertUpdate,
 )
-from shared.contracts.common import Page
+from shared.contracts.common import Page, Severity
 from shared.contracts.events import CloudEvent
 from shared.contracts.investigations import InvestigationChanged
 from shared.errors import ALERT_NOT_FOUND, CONFLICT, DUPLICATE_ALERT, AuroraError, field_error
@@ -98,6 +98,10 @@ class AlertsService:
         if alert is None:
             raise AuroraError(ALERT_NOT_FOUND)
         return alert
+
+    async def open_by_severity(self) -> dict[Severity, int]:
+        """How many alerts are open."""
+        return await store.count_open(self._database)
 
     async def list_alerts(self, query: AlertQuery) -> Page[Alert]:
         """A page, newest first."""

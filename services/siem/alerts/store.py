@@ -11,6 +11,7 @@ import msgspec
 from services.siem.alerts.domain import alert_id
 from services.siem.draft import MAX_EVIDENCE, MAX_OBSERVABLES, Draft
 from shared.contracts.alerts import Alert, AlertQuery
+from shared.contracts.common import SEVERITIES, Severity
 from shared.postgres import Connection, Database, Record
 
 _OPEN = "status NOT IN ('resolved', 'false_positive')"
@@ -18,6 +19,15 @@ _OPEN = "status NOT IN ('resolved', 'false_positive')"
 
 def _alert(row: Record) -> Alert:
     return msgspec.convert({name: value for name, value in row.items() if name != "position"}, Alert)
+
+
+async def count_open(database: Database) -> dict[Severity, int]:
+    """Open alerts by severity; a severity without any is there with 0."""
+    rows = await database.fetch(
+        "SELECT severity, count(*) AS count FROM alerts WHERE status NOT IN ('resolved', 'false_positive') GROUP BY 1"
+    )
+    found = {row["severity"]: row["count"] for row in rows}
+    return {severity: found.get(severity, 0) for severity in SEVERITIES}
 
 
 async def find(database: Database | Connection, identifier: str) -> Alert | None:

@@ -130,6 +130,10 @@ class RulesService:
             raise AuroraError(NOT_FOUND, {"rule_id": identifier, "version": number})
         return found
 
+    async def enabled(self) -> int:
+        """How many rules are evaluated."""
+        return await store.count_enabled(self._database)
+
     async def list_rules(self, query: RuleQuery) -> Page[DetectionRule]:
         """A page, newest first."""
         rows = await store.page(self._database, query, decode_position(query.cursor))

@@ -228,6 +228,11 @@ async def count(database: Database) -> int:
     return int(await database.fetchval("SELECT count(*) FROM rules"))
 
 
+async def count_enabled(database: Database) -> int:
+    """How many rules are on and can run."""
+    return int(await database.fetchval("SELECT count(*) FROM rules WHERE enabled AND problem IS NULL"))
+
+
 async def record_matches(
     connection: Connection, matches: Sequence[Match], now: datetime, run_id: UUID | None
 ) -> list[Match]:

@@ -5,7 +5,7 @@ Pure: no I/O. Refuses to know who reads the rows.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -36,10 +36,13 @@ HOISTED: dict[str, str] = {
 _HOISTED = tuple(HOISTED.items())
 
 
-def encode_row(stored: StoredEvent, *, receipt: str, part: int, row: int, forced_format: str) -> bytes:
+def encode_row(
+    stored: StoredEvent, *, receipt: str, part: int, row: int, forced_format: str, keep_days: int | None = None
+) -> bytes:
     """One row as JSON without its opening brace, so that `join_rows` can put the batch's number before it.
 
-    Raises TypeError for what has no JSON form.
+    `keep_days` after its arrival the row goes; None: when the table's default says so. Raises TypeError for what has
+    no JSON form.
     """
     event = stored.event
     ecs = event.ecs
@@ -59,6 +62,9 @@ def encode_row(stored: StoredEvent, *, receipt: str, part: int, row: int, forced
         values["derived"] = derived
     values["ecs"] = orjson.dumps(ecs).decode()
     values["raw"] = event.raw
+    if keep_days is not None:
+        end = stored.ingested_at + timedelta(days=keep_days)
+        values["keep_until"] = end.strftime("%Y-%m-%d %H:%M:%S")
     return orjson.dumps(values)[1:]
 
 

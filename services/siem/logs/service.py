@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from services.siem.batch import StoredEvent
 from services.siem.logs.parsers import FORMATS, Item, Rejected, parse_items, read_items
@@ -49,6 +49,7 @@ class _Request:
     source: str
     format: str | None
     trace: Mapping[str, str]
+    keep_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,37 @@ class StoredItems:
     problems: dict[int, str]
 
 
+class Rejections(Protocol):
+    """Who keeps what intake refused."""
+
+    async def record(
+        self,
+        items: Sequence[tuple[object, str]],
+        *,
+        source: str,
+        format: str | None,  # noqa: A002 - the name it has in the API's query
+        receipt: str,
+    ) -> None:
+        """Refused items, each with its reason. Never raises for a store that is away."""
+
+
+class Retention(Protocol):
+    """Who knows how long events are kept."""
+
+    def days(self, source: str) -> int | None:
+        """Days after arrival; None: as long as the table's default."""
+
+
 class Logs:
     """Intake and search over one store."""
 
-    def __init__(self, store: LogStore, writer: Writer) -> None:
+    def __init__(
+        self, store: LogStore, writer: Writer, rejections: Rejections | None = None, retention: Retention | None = None
+    ) -> None:
         self._store = store
         self._writer = writer
+        self._rejections = rejections
+        self._retention = retention
         self._one_at_a_time = asyncio.Lock()
 
     async def ingest(self, body: bytes, content_type: str, query: IngestQuery) -> IngestReceipt:
@@ -77,7 +103,7 @@ class Logs:
         if query.format is not None and query.format not in FORMATS:
             raise field_error("query.format", f"must be one of {', '.join(FORMATS)}")
         with self._writer.admitted(len(body)):
-            request = _Request(new_id(), utc_now(), query.source, query.format, telemetry.headers())
+            request = self._request(query.source, query.format)
             accepted, problems = await self._store_parts(body, content_type, request)
         if not accepted:
             raise _nothing_acceptable(problems)
@@ -89,18 +115,23 @@ class Logs:
         *,
         source: str,
         format: str | None = None,  # noqa: A002 - the name it has in the API's query
+        keep_rejected: bool = True,
     ) -> StoredItems:
         """Stores items that another door has read from its own format; which of them are durable now, and which aren't.
 
-        Raises AURORA-4290 when intake is at its limit, 5030 or 5032 when a store is away: then the events may be
-        stored or not.
+        What is rejected becomes a dead letter, unless `keep_rejected` is off. Raises AURORA-4290 when intake is at its
+        limit, 5030 or 5032 when a store is away: then the events may be stored or not.
         """
         size = sum(len(item) if isinstance(item, bytes | str) else _DOCUMENT_BYTES for item in items)
         with self._writer.admitted(size):
-            request = _Request(new_id(), utc_now(), source, format, telemetry.headers())
+            request = self._request(source, format)
             ids: list[str | None] = [None] * len(items)
-            _, problems = await self._store_items(items, size > _INLINE_BYTES, request, ids)
+            _, problems = await self._store_items(items, size > _INLINE_BYTES, request, ids, keep_rejected)
         return StoredItems(request.receipt, ids, {problem.index: problem.message for problem in problems})
+
+    def _request(self, source: str, format: str | None) -> _Request:  # noqa: A002 - the name it has in the API's query
+        days = None if self._retention is None else self._retention.days(source)
+        return _Request(new_id(), utc_now(), source, format, telemetry.headers(), days)
 
     async def _store_parts(self, body: bytes, content_type: str, request: _Request) -> tuple[int, list[IngestProblem]]:
         """Returns when all parts are durable: how many events they hold, and what is wrong with the rest."""
@@ -109,7 +140,12 @@ class Logs:
         return await self._store_items(items, large, request, [None] * len(items))
 
     async def _store_items(
-        self, items: Sequence[Item], large: bool, request: _Request, ids: list[str | None]
+        self,
+        items: Sequence[Item],
+        large: bool,
+        request: _Request,
+        ids: list[str | None],
+        keep_rejected: bool = True,
     ) -> tuple[int, list[IngestProblem]]:
         accepted = 0
         problems: list[IngestProblem] = []
@@ -128,6 +164,11 @@ class Logs:
         refusal = next((refusal for refusal in await asyncio.gather(*durables) if refusal is not None), None)
         if refusal is not None:
             raise refusal
+        if problems and self._rejections is not None and keep_rejected:
+            refused_items = [(items[problem.index], problem.message) for problem in problems]
+            await self._rejections.record(
+                refused_items, source=request.source, format=request.format, receipt=request.receipt
+            )
         return accepted, problems
 
     async def _parse(self, large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -177,7 +218,14 @@ def prepare(items: Sequence[Item], part: range, number: int, request: _Request) 
             problems.append(IngestProblem(index, result.message))
             continue
         stored = StoredEvent(new_id(), request.received_at, request.source, result, request.trace)
-        row = encode_row(stored, receipt=request.receipt, part=number, row=index, forced_format=request.format or "")
+        row = encode_row(
+            stored,
+            receipt=request.receipt,
+            part=number,
+            row=index,
+            forced_format=request.format or "",
+            keep_days=request.keep_days,
+        )
         prepared.events.append(stored)
         prepared.rows.append(row)
         prepared.size += len(row)

@@ -90,6 +90,10 @@ class Worklist:
         except AuroraError as error:
             _log.warning("batches wait for the lease to end", reason=error.code.code)
 
+    async def waiting(self) -> tuple[int, int]:
+        """How many batches, and events in them, are being stored or wait for detection, of all processes."""
+        return await store.waiting(self._database)
+
     async def open(self, rows: int) -> int:
         """Enters a batch that is about to be stored; its number."""
         return await store.open_batch(self._database, self._writer, rows)

@@ -57,6 +57,12 @@ async def take_orphan(database: Database, writer: UUID) -> int | None:
     return seq
 
 
+async def waiting(database: Database) -> tuple[int, int]:
+    """How many batches are on the list, and how many events are in them."""
+    (row,) = await database.fetch("SELECT count(*) AS batches, coalesce(sum(rows), 0)::bigint AS events FROM batches")
+    return row["batches"], row["events"]
+
+
 async def remove(database: Database | Connection, writer: UUID, seq: int) -> bool:
     """Takes the batch off the list; False when it isn't the writer's any more."""
     return bool(await database.execute("DELETE FROM batches WHERE seq = $1 AND owner = $2", seq, writer))

@@ -56,7 +56,7 @@ def _ndjson(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
         try:
             items.append(_item(orjson.loads(line), index))
         except orjson.JSONDecodeError as error:
-            items.append(Rejected(index, f"not valid JSON at column {error.colno}"))
+            items.append(Rejected(index, f"not valid JSON at column {error.colno}", line))
     return items
 
 

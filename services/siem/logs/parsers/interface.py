@@ -37,10 +37,12 @@ class Context:
 
 @dataclass(slots=True)
 class Rejected:
-    """An item that isn't taken: its place in the request, from 0, and a sentence for the sender."""
+    """An item that isn't taken: its place in the request, from 0, a sentence for the sender, and what was received
+    where that could not even be read."""
 
     index: int
     message: str
+    raw: bytes = b""
 
 
 TextParser: TypeAlias = Callable[[str, Context], Event | None]
