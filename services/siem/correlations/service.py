@@ -11,7 +11,8 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import replace as with_changes
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
@@ -34,6 +35,7 @@ from shared.postgres import Connection, Database
 #: How late an event may come, beyond the timespan, and still find the events it belongs with.
 LATENESS = timedelta(days=7)
 _MAX_CHAIN = 8
+_GROUPS_AT_ONCE = 50
 _MESSAGE_LENGTH = 300
 _PRUNE_SECONDS = 600.0
 _log = get_logger("correlations")
@@ -63,6 +65,18 @@ class _Touched:
     values: tuple[str, ...]
     new: dict[tuple[str, str], tuple[Entry, _Fed]] = field(default_factory=dict)
 
+    @property
+    def span(self) -> timedelta:
+        return timedelta(seconds=self.correlation.seconds)
+
+    @property
+    def first(self) -> datetime:
+        return min(entry.timestamp for entry, _ in self.new.values())
+
+    @property
+    def last(self) -> datetime:
+        return max(entry.timestamp for entry, _ in self.new.values())
+
 
 class Correlations:
     """Counts matches for the correlations of a ruleset that somebody else keeps up to date."""
@@ -84,13 +98,13 @@ class Correlations:
             if not touched:
                 break
             await store.lock(connection)
-            await self._add(connection, touched)
             fed = []
-            for group, item in touched.items():
-                draft, hits = await self._look(connection, group, item)
-                if draft is not None:
-                    raised.append((item.rule, draft))
-                fed += hits
+            groups = list(touched)
+            for start in range(0, len(groups), _GROUPS_AT_ONCE):
+                piece = {group: touched[group] for group in groups[start : start + _GROUPS_AT_ONCE]}
+                for rule, draft, hits in await self._look(connection, piece):
+                    raised.append((rule, draft))
+                    fed += hits
         silent = self.silent()
         return [(rule, draft) for rule, draft in raised if rule.id not in silent]
 
@@ -112,30 +126,45 @@ class Correlations:
                 into.new[reference, item.match.log_id] = (entry, item)
         return touched
 
-    async def _add(self, connection: Connection, touched: dict[Group, _Touched]) -> None:
+    async def _look(
+        self, connection: Connection, touched: dict[Group, _Touched]
+    ) -> list[tuple[CompiledRule, Draft, list[_Fed]]]:
+        """What the windows of groups come to now: alerts, and hits for the correlations above. Keeps what is new."""
+        ranges = [(group, item.first - item.span, item.last + item.span) for group, item in touched.items()]
+        stored = await store.entries(connection, ranges, MAX_WINDOW_EVENTS)
         now = utc_now()
-        rows = []
+        rows: list[tuple[Group, Entry, Sequence[AlertEvidence], datetime]] = []
+        results = []
         for group, item in touched.items():
-            keep = timedelta(seconds=item.correlation.seconds) + LATENESS
-            for entry, fed in item.new.values():
-                rows.append((group, entry, fed.evidence, max(now, entry.timestamp) + keep))
+            for known in stored[group]:
+                item.new.pop((known.reference, known.log_id), None)
+            if not item.new:
+                continue
+            new = {key: entry for key, (entry, _) in item.new.items()}
+            found = domain.windows(item.correlation, [*stored[group], *new.values()], item.first)
+            cited = {(entry.reference, entry.log_id) for entry in found.entries}
+            expires_at = max(now, item.last) + item.span + LATENESS
+            rows += [
+                (group, with_changes(entry, cited=key in cited), fed.evidence, expires_at)
+                for key, (entry, fed) in item.new.items()
+            ]
+            if found.entries:
+                results.append((item.rule, *await self._raise(connection, group, item, found, cited)))
         await store.add(connection, rows)
+        return results
 
-    async def _look(self, connection: Connection, group: Group, item: _Touched) -> tuple[Draft | None, list[_Fed]]:
-        """What the windows of a group come to now: the alert's draft, and hits for the correlations above."""
-        span = timedelta(seconds=item.correlation.seconds)
-        times = [entry.timestamp for entry, _ in item.new.values()]
-        first, last = min(times), max(times)
-        entries = await store.entries(connection, group, first - span, last + span, MAX_WINDOW_EVENTS)
-        found = domain.windows(item.correlation, entries, first)
-        if not found.entries:
-            return None, []
-        evidence = await store.cite(connection, group, found.entries)
-        cited = {(entry.reference, entry.log_id) for entry in found.entries}
-        matches = [fed.match for key, (_, fed) in item.new.items() if key in cited]
-        matches = sorted(
-            matches or [fed.match for _, fed in item.new.values()], key=lambda match: (match.timestamp, match.log_id)
-        )
+    async def _raise(
+        self, connection: Connection, group: Group, item: _Touched, found: Found, cited: set[tuple[str, str]]
+    ) -> tuple[Draft, list[_Fed]]:
+        """The alert of what was found in a group, and the hits for the correlations above."""
+        new = [fed for key, (_, fed) in item.new.items() if key in cited]
+        old = [entry for entry in found.entries if (entry.reference, entry.log_id) not in item.new]
+        evidence = [part for fed in new for part in fed.evidence]
+        if old:
+            evidence += await store.cite(connection, group, old, MAX_EVIDENCE)
+        evidence.sort(key=lambda part: (part.timestamp, part.log_id))
+        fresh = [fed.match for fed in new or [fed for _, fed in item.new.values()]]
+        matches = sorted(fresh, key=lambda match: (match.timestamp, match.log_id))
         draft = self._draft(item, matches, found.entries, evidence)
         return draft, list(_hits(item.rule, matches, found, draft.evidence))
 
