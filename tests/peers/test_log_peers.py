@@ -15,6 +15,7 @@ import pytest_asyncio
 from cli import session
 from cli.session import Session
 from shared.clock import new_id
+from shared.config import child_environment
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
 from shared.contracts.constants import SIEM_WRITE
 from shared.contracts.detections import CREATE_RULE
@@ -44,6 +45,14 @@ input(type="imfile" file="{log}" tag="sshd[812]:" ruleset="out")
 ruleset(name="out") {{
   action(type="omfwd" target="{host}" port="{port}" protocol="{protocol}" {more})
 }}
+"""
+
+
+#: The version line must come first.
+SYSLOG_NG = """@version: 3.38
+source lines {{ file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse) program-override("sshd")); }};
+destination aurora {{ syslog("{host}" port({port}) transport("tcp")); }};
+log {{ source(lines); destination(aurora); }};
 """
 
 
@@ -124,6 +133,23 @@ async def test_the_loki_handler_of_pypi(stack: Stack, api: Session, key: str, at
     assert (await event_of(api, "loki-peer")).ecs["labels.severity"] == "info"
 
 
+async def test_the_elasticsearch_client(stack: Stack, api: Session, key: str, attack: tuple[str, str]) -> None:
+    line, rule = attack
+    await run(sys.executable, str(SCRIPTS / "elasticsearch_client.py"), stack.runtime.gateway, key, line)
+    alert = await alert_of(api, rule)
+    assert alert.entities["host"] == "web01"
+    assert (await event_of(api, "es-peer")).message == "the last one"
+
+
+async def test_the_splunk_handler_of_pypi(stack: Stack, api: Session, key: str, attack: tuple[str, str]) -> None:
+    line, rule = attack
+    host, _, port = stack.runtime.gateway.removeprefix("http://").rpartition(":")
+    await run(sys.executable, str(SCRIPTS / "splunk_hec.py"), host, port, key, line)
+    alert = await alert_of(api, rule)
+    assert alert.entities["host"] == "web01"
+    assert (await event_of(api, "splunk-peer")).ecs["source.ip"] == "192.0.2.7"
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the scripts and the pinned packages; skips where npm is missing or can't reach a registry."""
@@ -175,3 +201,50 @@ async def test_rsyslog(
         await shipper.wait()
     assert alert.severity == "high"
     assert (await event_of(api, f"syslog:{host}")).ecs["process.name"] == "sshd"
+
+
+@pytest.fixture(scope="module")
+def syslog_ng(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, str]]:
+    """syslog-ng's command and environment: Debian's package, unpacked, since it can't be installed beside rsyslog."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        pytest.skip("this is no Debian")
+    folder = tmp_path_factory.mktemp("syslog-ng")
+    commands = (["apt-get", "download", "syslog-ng-core"], ["sh", "-c", "dpkg -x syslog-ng-core_*.deb root"])
+    for command in commands:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"syslog-ng can't be fetched: {done.stderr[-300:]}")
+    libraries = folder / "root/usr/lib/syslog-ng"
+    [modules] = [entry for entry in libraries.iterdir() if entry.is_dir()]
+    environment = child_environment({"LD_LIBRARY_PATH": str(libraries)})
+    program = str(folder / "root/usr/sbin/syslog-ng")
+    told = subprocess.run([program, "--version"], env=environment, capture_output=True, text=True, check=False)
+    if told.returncode != 0:
+        pytest.skip(f"syslog-ng doesn't run here: {told.stderr[-300:]}")
+    return [program, "-F", "--no-caps", f"--module-path={modules}"], environment
+
+
+async def test_syslog_ng(
+    stack: Stack,
+    api: Session,
+    attack: tuple[str, str],
+    tmp_path: Path,
+    syslog_ng: tuple[list[str], dict[str, str]],
+) -> None:
+    line, rule = attack
+    assert stack.runtime.syslog is not None
+    host, _, port = stack.runtime.syslog.rpartition(":")
+    log, configuration = tmp_path / "auth.log", tmp_path / "syslog-ng.conf"
+    log.write_text(line.partition("]: ")[2] + "\n")
+    configuration.write_text(SYSLOG_NG.format(log=log, host=host, port=port))
+    command, environment = syslog_ng
+    places = [f"--cfgfile={configuration}", f"--persist-file={tmp_path / 'persist'}", f"--pidfile={tmp_path / 'pid'}"]
+    places.append(f"--control={tmp_path / 'control'}")
+    shipper = await asyncio.create_subprocess_exec(*command, *places, env=environment, stderr=asyncio.subprocess.PIPE)
+    try:
+        await alert_of(api, rule)
+    finally:
+        if shipper.returncode is None:
+            shipper.terminate()
+        _, errors = await shipper.communicate()
+    assert b"rror" not in errors, errors.decode()

@@ -129,7 +129,7 @@ class Collector:
     async def _store(self, by_source: dict[str, list[bytes]]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for source, lines in by_source.items():
-                tasks.create_task(self._store_of(source, lines))
+                tasks.create_task(self._store_of(source, lines), name=f"store {source}")
         self._count(-sum(len(line) for lines in by_source.values() for line in lines))
         async with self._changed:
             self._changed.notify_all()
