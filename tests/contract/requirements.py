@@ -12,6 +12,7 @@ from tests.contract import (
     ledger_decisions_api,
     ledger_decisions_identity,
     ledger_rca,
+    ledger_soc_agents,
     ledger_soc_endpoints,
     ledger_soc_protocol,
 )
@@ -19,6 +20,7 @@ from tests.contract.ledger_row import EndpointRequirement, Requirement
 
 REQUIREMENTS: tuple[Requirement, ...] = (
     *ledger_soc_endpoints.ROWS,
+    *ledger_soc_agents.ROWS,
     *ledger_soc_protocol.ROWS,
     *ledger_rca.ROWS,
     *ledger_decisions_identity.ROWS,
