@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -28,7 +28,8 @@ def moment(_context: click.Context, _parameter: click.Parameter, value: str | No
     try:
         if value[:-1].isdigit() and value[-1] in _UNITS:
             return utc_now() - timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
-        return datetime.fromisoformat(value)
+        told = datetime.fromisoformat(value)
+        return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
     except (ValueError, OverflowError, IndexError) as error:
         raise click.BadParameter("give a time as 2026-03-01T12:00:00Z, or 15m, 2h, 7d before now") from error
 

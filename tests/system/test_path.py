@@ -254,6 +254,26 @@ async def test_an_imported_rule_matches_and_its_matches_are_counted_on_one_alert
     assert [alert["id"] for alert in listed.values()] == [first.id]
 
 
+async def test_logs_are_found_and_counted_on_the_command_line(stack: Stack, tmp_path: Path) -> None:
+    logs = tmp_path / "search.log"
+    logs.write_text("".join(f"2026-11-22T0{n}:00:00+00:00 web04 app[{n}]: PurpleOcelot number {n}\n" for n in range(5)))
+    assert (await aurora("ingest", logs, data_dir=stack.data_dir)).code == 0
+    query = ("search", "purpleocelot and not process.pid:4", "--since", "2026-11-22")
+    found = await aurora(*query, "--top", "host.name", "--json", data_dir=stack.data_dir)
+    assert found.code == 0, found.err
+    [page] = found.values()
+    assert [event["ecs"]["process.pid"] for event in page["items"]] == [3, 2, 1, 0]
+    assert page["top"] == [{"value": "web04", "count": 4}]
+    shown = await aurora(*query, "--limit", "1", "--histogram", "1h", data_dir=stack.data_dir)
+    assert shown.code == 0
+    assert "PurpleOcelot number 3" in shown.out
+    assert "2026-11-22T02:00:00" in shown.out
+    refused = await aurora("search", "purpleocelot (", data_dir=stack.data_dir)
+    assert refused.code == 1
+    assert "AURORA-4220" in refused.err
+    assert "at character" in refused.err
+
+
 OTHER_RULE = RULE.replace("zanzibarquokka", "madagascarquokka").replace("0c9a4a8e", "0c9a4a8f")
 OTHER_LINE = "2026-11-22T03:00:00.{0:03d}+00:00 web03 app[{0}]: the word is MadagascarQuokka\n"
 
@@ -332,3 +352,28 @@ async def test_a_socket_without_a_session_is_refused(stack: Stack) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await http.ws_connect(f"{stack.runtime.gateway}{WS_ALERTS.path}")
         assert refusal.value.status == 401
+
+
+async def test_a_key_made_on_the_command_line_ships_logs_until_it_is_revoked(stack: Stack) -> None:
+    async def status_of(key: str) -> int:
+        headers = {"Authorization": f"Splunk {key}"}
+        url = f"{stack.runtime.gateway}/services/collector/event"
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(url, json={"event": "from a key's owner"}, headers=headers) as response,
+        ):
+            return response.status
+
+    made = await aurora("keys", "create", "a shipper", "--scope", "siem:write", "--days", "1", data_dir=stack.data_dir)
+    assert made.code == 0
+    key = made.out.strip()
+    assert key.startswith("aur_")
+    assert key not in made.err
+    assert await status_of(key) == 200
+    (listed,) = (await aurora("keys", "list", "--json", data_dir=stack.data_dir)).values()
+    assert (listed["name"], listed["scopes"], "key" in listed) == ("a shipper", ["siem:write"], False)
+    assert (await aurora("keys", "list", data_dir=stack.data_dir)).out.count("a shipper") == 1
+    assert (await aurora("keys", "revoke", listed["id"], data_dir=stack.data_dir)).code == 0
+    assert await status_of(key) == 401
+    assert (await aurora("keys", "list", "--json", data_dir=stack.data_dir)).values() == []
+    assert (await aurora("keys", "create", "x", "--scope", "root", data_dir=stack.data_dir)).code == 2

@@ -21,6 +21,7 @@ def read(text: str | None) -> datetime | None:
 def test_a_time_is_iso_or_so_long_ago() -> None:
     assert read(None) is None
     assert read("2026-03-01T12:00:00Z") == AT
+    assert read("2026-03-01T12:00") == AT
     ago = read("2h")
     assert ago is not None
     assert abs(utc_now() - ago - timedelta(hours=2)) < timedelta(minutes=1)
