@@ -209,14 +209,16 @@ def syslog_ng(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         pytest.skip("this is no Debian")
     folder = tmp_path_factory.mktemp("syslog-ng")
-    commands = (["apt-get", "download", "syslog-ng-core"], ["sh", "-c", "dpkg -x syslog-ng-core_*.deb root"])
-    for command in commands:
+    packages = ["syslog-ng-core", "libivykis0", "libnet1", "libpcre3", "libwrap0"]
+    unpack = 'for package in *.deb; do dpkg -x "$package" root; done'
+    for command in (["apt-get", "download", *packages], ["sh", "-ec", unpack]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             pytest.skip(f"syslog-ng can't be fetched: {done.stderr[-300:]}")
     libraries = folder / "root/usr/lib/syslog-ng"
     [modules] = [entry for entry in libraries.iterdir() if entry.is_dir()]
-    environment = child_environment({"LD_LIBRARY_PATH": str(libraries)})
+    places = [libraries, *folder.glob("root/usr/lib/*-linux-gnu"), *folder.glob("root/lib/*-linux-gnu")]
+    environment = child_environment({"LD_LIBRARY_PATH": ":".join(map(str, places))})
     program = str(folder / "root/usr/sbin/syslog-ng")
     told = subprocess.run([program, "--version"], env=environment, capture_output=True, text=True, check=False)
     if told.returncode != 0:
