@@ -363,3 +363,30 @@ detection: {{selection: {{{field}: echo}}, condition: selection}}
     whole = decode(orjson.dumps(answer), AttackCoverage)
     assert len(whole.techniques) > 10
     assert {rule.rule_id for item in whole.techniques for rule in item.rules} > set(names)
+
+
+async def test_a_correlation_is_run_by_the_rules_that_feed_it(running: Siem, database: Database) -> None:
+    base, identifier, marker = new_id(), new_id(), f"marker{new_id()[-12:]}"
+    await create(running, base, marker)
+    for second in range(3):
+        moment = EARLIER + timedelta(seconds=second)
+        await running.ingest(execution(marker, moment), content_type="text/plain")
+    await evaluated(database)
+    correlation = f"""\
+title: Three of {marker}
+id: {identifier}
+status: test
+level: high
+correlation:
+  type: event_count
+  rules: ["{base}"]
+  group-by: [host.name]
+  timespan: 1m
+  condition: {{gte: 3}}
+"""
+    status, answer = await call(running, "POST", CREATE_RULE.path, {"sigma": correlation})
+    assert status == 201, answer
+    run = await run_over_all(running, identifier)
+    assert (run.status, run.matches, run.new_matches) == ("completed", 3, 0)
+    assert [alert.title for alert in await alerts(running, rule_id=identifier)] == [f"Three of {marker}"]
+    assert len((await coverage(running, identifier)).intervals) == 1

@@ -109,8 +109,9 @@ class LogStore:
             return
         found = await self._clickhouse.query(
             f"SELECT {_ROW} FROM logs "  # noqa: S608 - a constant
-            "WHERE receipt IN {receipts:Array(String)} AND dataset = 'auditd' ORDER BY receipt, part, row",
-            {"receipts": sorted({row.receipt for row in rows})},
+            "WHERE receipt IN {receipts:Array(String)} AND part IN {parts:Array(UInt32)} AND dataset = 'auditd' "
+            "ORDER BY receipt, part, row",
+            {"receipts": sorted({row.receipt for row in rows}), "parts": sorted({row.part for row in rows})},
         )
         parts: dict[tuple[str, int], list[StoredRow]] = {}
         for values in found:

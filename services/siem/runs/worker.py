@@ -8,7 +8,7 @@ engine's word alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -59,6 +59,9 @@ class Rules(Protocol):
 
     def get(self, rule_id: str) -> CompiledRule | None:
         """The rule as it is served."""
+
+    def feeds(self, rule_id: str) -> list[tuple[CompiledRule, str]]:
+        """The correlations that count matches of this rule, each with the reference it does so by."""
 
     def tried_for(self, rule_id: str) -> set[str]:
         """The rules on single events that a rule comes down to: itself, or those that feed a correlation."""
@@ -179,8 +182,8 @@ class Worker:
             return
         await self._detection.refresh()
         scan = await self._prepare(run)
-        if not run.rules:
-            await self._fail(run, "no rule is served")
+        if not len(scan.engine):
+            await self._fail(run, "nothing to evaluate: the rule is no longer served, or it is a filter of others")
             return
         while run.position < run.until:
             if not await self._page(scan):
@@ -194,18 +197,25 @@ class Worker:
         _log.info("run completed", run_id=ended.id, events=ended.events_read, new_matches=ended.new_matches)
 
     async def _prepare(self, run: Claimed) -> _Scan:
-        wanted = run.rules
-        if wanted is None and run.rule_id is not None:
-            wanted = sorted(self._rules.tried_for(run.rule_id))
-        rules = [
-            rule
-            for rule_id in await store.served(self._database, wanted)
-            if (rule := self._rules.get(rule_id)) is not None and rule.condition is not None
-        ]
-        run.rules = [rule.id for rule in rules]
+        known = {
+            rule_id: rule
+            for rule_id in await store.served(self._database, run.rules)
+            if (rule := self._rules.get(rule_id)) is not None
+        }
+        wanted = known.keys() if run.rule_id is None else self._with_what_feeds(run.rule_id, known) & known.keys()
+        run.rules = sorted(wanted)
         await store.set_rules(self._database, run.id, run.rules)
-        condition, values = store.condition(prefilter(rules[0])) if run.rule_id and len(rules) == 1 else ("1", {})
+        rules = [rule for rule_id in run.rules if (rule := known[rule_id]).condition is not None]
+        condition, values = store.condition(prefilter(rules[0])) if len(rules) == 1 else ("1", {})
         return _Scan(run, await asyncio.to_thread(Engine, rules), condition, values, run.until - run.since)
+
+    def _with_what_feeds(self, rule_id: str, known: Iterable[str]) -> set[str]:
+        """A rule, and those whose matches it counts when it is a correlation, however deep."""
+        wanted, size = {rule_id}, 0
+        while size < len(wanted):
+            size = len(wanted)
+            wanted |= {one for one in known if any(fed.id in wanted for fed, _ in self._rules.feeds(one))}
+        return wanted
 
     async def _page(self, scan: _Scan) -> bool:
         """Evaluates the next page; False when the run is no longer ours."""
