@@ -26,6 +26,7 @@ COMMANDS: tuple[str, ...] = (
     "alerts",
     "search",
     "investigate",
+    "keys",
     "tail",
 )
 
