@@ -38,7 +38,7 @@ def test_a_body_is_split_into_its_items(body: bytes, content_type: str, items: l
 def test_a_bad_line_is_rejected_at_its_place_and_spoils_no_other() -> None:
     assert read_items(b'{"a":1}\n\n{"a":\n7\n{"a":2}', NDJSON) == [
         {"a": 1},
-        Rejected(1, "not valid JSON at column 6"),
+        Rejected(1, "not valid JSON at column 6", b'{"a":'),
         Rejected(2, "must be a JSON object or a line of text"),
         {"a": 2},
     ]

@@ -12,6 +12,18 @@ from services.siem.event import Event
 from services.siem.logs.parsers import FORMATS, Item, Rejected, parse_items, read_items
 from services.siem.logs.parsers.interface import MAX_FIELDS, MAX_VALUE
 from shared.errors import AuroraError
+from tests.unit.parsers import (
+    test_azure,
+    test_cef,
+    test_cisco_asa,
+    test_cloudtrail,
+    test_fortinet,
+    test_kubernetes,
+    test_okta,
+    test_suricata,
+    test_web_errors,
+    test_zeek,
+)
 from tests.unit.parsers.parsing import RECEIVED
 
 LINES = (
@@ -24,7 +36,25 @@ LINES = (
     "type=USER_CMD msg=audit(1.000:2): pid=5 msg='cwd=\"/\" cmd=6C73202D6C terminal=pts/0 res=success'",
     '192.0.2.7 - frank [22/Nov/2026:01:59:30 +0100] "GET /a?id=1 HTTP/1.1" 200 862 "http://x/" "curl/8.0"',
     "10.0.0.1 7: Feb 17 13:40:03.673: %PARSER-5-CFGLOG_LOGGEDCMD: User:admin  logged command:no dot1x",
+    test_cisco_asa.DENIED,
+    test_cisco_asa.BUILT,
+    test_fortinet.TRAFFIC,
+    test_fortinet.CHANGE,
+    test_web_errors.APACHE,
+    test_web_errors.NGINX,
+    test_cef.CEF,
+    test_cef.HEADERS[1] + test_cef.LEEF1,
+    test_cef.LEEF2,
+    test_zeek.CONN,
+    test_zeek.DNS,
+    f"#path\tssl\n{test_zeek.HEADER.splitlines()[6]}\n{test_zeek.SSL}",
 )
+#: A whole object of each product; the drawn ones below are mixed of their keys and values.
+OBJECTS: tuple[dict[str, Any], ...] = (
+    test_cloudtrail.RECORD, test_azure.HUB, test_azure.REST, test_azure.TABLE, test_azure.AUDIT, test_azure.SIGN_IN,
+    test_okta.ENTRY, test_kubernetes.ENTRY, test_suricata.ALERT, test_suricata.DNS, test_suricata.HTTP,
+    {"ts": 1795345200.5, "uid": "CHhAvVGS1DHFjwGM9", "_path": "http", "method": "GET", "uri": "/", "host": "h"},
+)  # fmt: skip
 KEYS = st.sampled_from((
     "Event", "System", "EventData", "UserData", "Data", "EventID", "Channel", "Provider", "TimeCreated",
     "Computer", "#attributes", "#text", "@Name", "Name", "winlog", "event_data", "event_id", "channel",
@@ -56,6 +86,13 @@ DOCUMENTS = st.dictionaries(KEYS | st.text(max_size=4), VALUES, max_size=8)
 
 
 @st.composite
+def changed(draw: st.DrawFn) -> dict[str, Any]:
+    """A product's object with some of its values replaced, so that it is still taken for what it isn't quite."""
+    known: dict[str, Any] = draw(st.sampled_from(OBJECTS))
+    return known | draw(st.dictionaries(st.sampled_from(sorted(known)), VALUES, max_size=4))
+
+
+@st.composite
 def damaged(draw: st.DrawFn) -> str:
     """A real line with a piece cut out or something else put in."""
     line = draw(st.sampled_from(LINES))
@@ -65,7 +102,7 @@ def damaged(draw: st.DrawFn) -> str:
 
 
 ITEMS: st.SearchStrategy[Item] = st.one_of(
-    damaged(), damaged(), st.text(max_size=40), st.binary(max_size=40), DOCUMENTS, st.sampled_from(LINES)
+    damaged(), damaged(), st.text(max_size=40), st.binary(max_size=40), DOCUMENTS, changed(), st.sampled_from(LINES)
 )
 
 
@@ -101,7 +138,10 @@ def test_every_item_gives_one_sound_result_that_its_raw_text_gives_again(items: 
     assert parse([event.raw for event in taken], form) == taken
 
 
-@given(st.binary(max_size=200), st.sampled_from(["application/json", "application/x-ndjson", "text/plain"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["application/json", "application/x-ndjson", "text/plain", "application/x-evtx"]),
+)
 @settings(max_examples=200, deadline=None)
 def test_a_body_is_read_or_refused_in_one_way(body: bytes, content_type: str) -> None:
     try:
@@ -128,8 +168,20 @@ def test_a_body_is_read_or_refused_in_one_way(body: bytes, content_type: str) ->
         '127.0.0.1 - - [22/Nov/2026:01:59:30 +0000] "' + '\\"' * 120_000,
         "[" * 250_000,
         "node=" + "x " * 120_000,
+        "CEF:0|a|b|1|2|c|3|" + "a= " * 80_000,
+        "CEF:0|" + "\\|" * 120_000,
+        "LEEF:2.0|a|b|1|2|" + "a=b\t" * 60_000,
+        "%ASA-4-106023: Deny tcp src " + "outside:1.1.1.1 ( " * 12_000,
+        "%ASA-6-302013: Built inbound TCP connection 1 for " + "a:" * 100_000,
+        "%ASA-5-111008: " + "User " * 50_000,
+        "date=2026-11-22 time=11:00:00 type=x devid=1 " + 'a="\\' * 60_000,
+        "date=2026-11-22 time=11:00:00 " * 8_000,
+        "[Sun Nov 22 10:00:00 2026] [error] [client " + "a" * 250_000,
+        "2026/11/22 10:00:00 [error] 1#1: " + ', client: "' * 22_000,
+        "1795345200.5\t" * 19_000,
+        "#path\tx #fields\t" + "a\t" * 120_000,
     ],
-    ids=range(13),
+    ids=range(25),
 )
 @pytest.mark.timeout(20)
 def test_a_hostile_line_costs_no_more_than_its_length(hostile: str) -> None:

@@ -343,3 +343,24 @@ def test_an_unknown_channel_is_still_a_windows_event() -> None:
     assert found.dataset == "windows.eventlog"
     assert found.views[0].product == "windows"
     assert found.ecs["winlog.event_data.Reason"] == "why"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"EventID": 4104, "Channel": "Microsoft-Windows-PowerShell/Operational", "ExecutionProcessID": 4242,
+         "SourceName": "Microsoft-Windows-PowerShell", "ScriptBlockText": "whoami"},
+        {"Event": {"System": {"EventID": 4104, "Channel": "Microsoft-Windows-PowerShell/Operational",
+                              "Execution": {"#attributes": {"ProcessID": 4242, "ThreadID": 8}}},
+                   "EventData": {"ScriptBlockText": "whoami"}}},
+        {"winlog": {"channel": "Microsoft-Windows-PowerShell/Operational", "event_id": 4104,
+                    "process": {"pid": 4242}, "event_data": {"ScriptBlockText": "whoami"}}},
+    ],
+)  # fmt: skip
+def test_powershell_entries_keep_the_process_that_ran_the_script(document: dict[str, Any]) -> None:
+    assert event(document).ecs["process.pid"] == 4242
+
+
+def test_an_entry_about_another_process_does_not_take_its_writers_id() -> None:
+    document = {"EventID": 4624, "Channel": "Security", "SourceName": "x", "ExecutionProcessID": 700}
+    assert "process.pid" not in event(document).ecs

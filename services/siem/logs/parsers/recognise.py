@@ -15,13 +15,17 @@ from services.siem.logs.parsers import (
     access_log,
     auditd,
     azure,
+    cef,
+    cisco_asa,
     cisco_ios,
     cloudtrail,
+    fortinet,
     generic_json,
     kubernetes,
     linux_syslog,
     okta,
     suricata,
+    web_errors,
     windows_shapes,
     zeek,
 )
@@ -36,6 +40,7 @@ _AUDIT_INSIDE = re.compile(r"(?:\[ *\d+\.\d+\] )?(?:audit: )?((?:node=\S+ )?type
 #: A line with fewer brackets can't nest too deeply.
 _DEEP = 250
 _WEB_SERVERS = {"nginx": "nginx", "apache": "apache", "apache2": "apache", "httpd": "apache"}
+_WEB_ERRORS: dict[str, TextParser] = {"nginx": web_errors.parse_nginx, "apache": web_errors.parse_apache}
 #: Where shippers put the line they read.
 _ENVELOPE = ("message", "log", "event.original", "line")
 
@@ -70,7 +75,7 @@ def _unwrapped(parts: Line, raw: str, context: Context) -> Event:
     if (audit := _AUDIT_INSIDE.match(parts.message)) is not None:
         event = auditd.parse(audit[1], context)
     elif (server := _WEB_SERVERS.get(parts.program)) is not None:
-        event = access_log.parse_as(server, parts.message, context)
+        event = access_log.parse_as(server, parts.message, context) or _WEB_ERRORS[server](parts.message, context)
     elif parts.message.startswith("{") and (document := read_object(parts.message)) is not None:
         event = _read_known(document, raw, context) or generic_json.parse(document, raw, context)
         if parts.program:
@@ -88,7 +93,13 @@ FORMAT_TABLE: dict[str, Format] = {
     "auditd": Format(auditd.parse),
     "nginx": Format(access_log.parse_nginx),
     "apache": Format(access_log.parse_apache),
+    "nginx_error": Format(web_errors.parse_nginx),
+    "apache_error": Format(web_errors.parse_apache),
     "cisco_ios": Format(cisco_ios.parse),
+    "cisco_asa": Format(cisco_asa.parse),
+    "fortinet": Format(fortinet.parse),
+    "cef": Format(cef.parse_cef),
+    "leef": Format(cef.parse_leef),
     "windows": Format(document=windows_shapes.parse, takes=windows_shapes.is_windows),
     "suricata": Format(document=suricata.parse, takes=suricata.takes),
     "zeek": Format(zeek.parse_line, zeek.parse, zeek.takes),
@@ -125,11 +136,18 @@ def recognise_text(line: str, context: Context) -> Event | None:
     return None
 
 
-#: The order matters: a Cisco line may have a syslog header of its own, an access line has no header at all.
+#: The order matters: a device's line may have a syslog header of its own and is known by what follows it (an ASA's code
+#: is also of the IOS form, so it is asked first); what a web server writes has no header at all.
 _IN_TURN: tuple[Callable[[str, Context], Event | None], ...] = (
+    cef.parse_cef,
+    cef.parse_leef,
+    cisco_asa.parse,
     cisco_ios.parse,
+    fortinet.parse,
     syslog,
     access_log.parse,
+    web_errors.parse_apache,
+    web_errors.parse_nginx,
     zeek.parse_line,
 )
 

@@ -35,6 +35,10 @@ _DATASETS = {
     "microsoft-windows-powershell/operational": "windows.powershell",
     "powershellcore/operational": "windows.powershell",
 }
+#: Channels whose entries are written by the process that they are about, so that its id is that of the writer.
+_OWN_PROCESS = frozenset(
+    ("microsoft-windows-powershell/operational", "powershellcore/operational", "windows powershell")
+)
 _LEVELS = {0: "information", 1: "critical", 2: "error", 3: "warning", 4: "information", 5: "verbose"}
 _INTEGRITY = {"S-1-16-4096": "Low", "S-1-16-8192": "Medium", "S-1-16-12288": "High", "S-1-16-16384": "System"}
 #: The audit bits of `Keywords`, and NXLog's and winlogbeat's words for them.
@@ -45,7 +49,8 @@ _MESSAGE_LIMIT = 2048
 @dataclass(slots=True)
 class Entry:
     """One entry of a Windows event log, whatever shape it came in. `data` is its event data under Windows' names,
-    `fields` what Sigma sees of it, `ecs` what the collector itself put into ECS."""
+    `fields` what Sigma sees of it, `ecs` what the collector itself put into ECS, `writer` the id of the process that
+    wrote it."""
 
     channel: str
     event_id: int | None
@@ -58,6 +63,7 @@ class Entry:
     record_id: Any = None
     outcome: str | None = None
     message: str | None = None
+    writer: int | None = None
     ecs: dict[str, Any] = field(default_factory=dict)
 
 
@@ -73,6 +79,8 @@ def event_of(entry: Entry, raw: str, context: Context) -> Event:
     apply(kind.fields if kind is not None else windows_security.COMMON, entry.data, ecs)
     if channel == _SYSMON and entry.event_id == 12:
         _registry_type(entry.data.get("EventType"), ecs)
+    if channel in _OWN_PROCESS and entry.writer:
+        ecs.setdefault("process.pid", entry.writer)
     ecs.update(entry.ecs)
     services = services_of(entry.channel)
     categories = categories_of(entry.channel, entry.event_id, entry.fields)

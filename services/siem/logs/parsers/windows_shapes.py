@@ -99,6 +99,7 @@ def _from_flat(document: Document) -> Entry:
         record_id=fields.get("RecordNumber") or fields.get("EventRecordID"),
         outcome=outcome,
         message=message,
+        writer=integer(fields.get("ExecutionProcessID")),
     )
 
 
@@ -155,6 +156,7 @@ def _from_xml(event: dict[str, Any]) -> Entry:
         record_id=fields.get("EventRecordID"),
         outcome=audit_outcome(fields.get("Keywords")),
         message=_text(_content(rendering.get("Message"))) if isinstance(rendering, dict) else None,
+        writer=integer(_attribute(system.get("Execution"), "ProcessID")),
     )
 
 
@@ -238,5 +240,6 @@ def _from_winlogbeat(document: Document) -> Entry:
         record_id=flat.get("winlog.record_id"),
         outcome=audit_outcome(flat.get("winlog.keywords")),
         message=_text(document.get("message")) if not isinstance(document.get("message"), dict | list) else None,
+        writer=integer(flat.get("winlog.process.pid")),
         ecs=ecs,
     )
