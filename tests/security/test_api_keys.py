@@ -146,6 +146,28 @@ async def test_a_users_password_opens_nothing_as_basic(running: Gateway) -> None
         assert response.status == 401
 
 
+async def test_each_door_refuses_a_key_in_its_products_words(running: Gateway) -> None:
+    revoked, poor = await _create(running, "siem:write"), await _create(running, "siem:read")
+    assert (await running.ask("DELETE", f"{KEYS}/{revoked['id']}"))[0] == 204
+
+    async def ask(path: str, authorization: str) -> tuple[int, str, Any]:
+        headers = {"Authorization": authorization}
+        async with running.http.post(running.url + path, data=b"{}", headers=headers) as response:
+            if path == "/_bulk":
+                assert response.headers["X-Elastic-Product"] == "Elasticsearch"
+            return response.status, response.headers["X-Aurora-Error"], await response.json()
+
+    for key, status, code in ((revoked, 401, "AURORA-4012"), (poor, 403, "AURORA-4030")):
+        told = await ask("/_bulk", "Basic " + _base64("u:" + key["key"]))
+        assert told[:2] == (status, code)
+        assert told[2]["error"]["type"] == "security_exception"
+        told = await ask("/services/collector/event", "Splunk " + key["key"])
+        assert (told[:2], told[2]["code"]) == ((status, code), 4)
+    arrived = len(running.upstreams["siem"].seen)
+    assert (await ask("/services/collector", "Basic " + _base64("a:b")))[2] == {"text": "Token is required", "code": 2}
+    assert len(running.upstreams["siem"].seen) == arrived
+
+
 async def test_keys_are_kept_as_hashes_only(running: Gateway, database: Any) -> None:
     key = await _create(running, "siem:write")
     kept = await database.fetch("SELECT t::text, encode(secret_hash, 'escape') FROM api_keys t")
