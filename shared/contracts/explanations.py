@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.constants import SIEM_READ, Endpoint
+from shared.contracts.constants import SIEM_WRITE, Endpoint
 from shared.errors import CLICKHOUSE_UNAVAILABLE, NOT_FOUND, VALIDATION
 
 Test = Literal[
@@ -87,7 +87,7 @@ class Explanation(msgspec.Struct, kw_only=True):
 EXPLAIN_RULE = Endpoint(
     "POST",
     "/api/v1/detections/rules/{rule_id}/explain",
-    SIEM_READ,
+    SIEM_WRITE,
     service="siem",
     summary="Explain why a rule matched an event, or didn't",
     body=Explain,
