@@ -19,6 +19,7 @@ from services.siem.doors import loki
 from shared.clock import new_id
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
 from tests import stack
+from tests.outside_rules import members
 from tests.siem import Siem, siem
 from tests.stack import Servers
 
@@ -186,6 +187,18 @@ async def test_an_attack_by_either_door_becomes_an_alert(service: Siem) -> None:
         while sum(alert.count for alert in found) < 2:
             page = await client.call(LIST_ALERTS, query=AlertQuery(limit=200))
             found = [alert for alert in page.items if alert.rule_id == rule]
+
+
+async def test_a_windows_event_log_is_taken_as_a_file(service: Siem) -> None:
+    path, content = next(members("sigma-regression-dev.tar.xz", ".evtx"))
+    source = f"evtx-{new_id()}"
+    for name, body in ((path.name, content), (f"{path.name}.gz", gzip.compress(content))):
+        url = f"{UPLOAD}?source={source}&filename={name}"
+        status, answer, _ = await post(service, url, body, "application/octet-stream")
+        assert status == 202, answer
+    found = await service.search(source=source)
+    assert len(found) >= 2
+    assert all(event.ecs["event.code"] for event in found)
 
 
 async def test_a_file_is_read_as_what_it_is(service: Siem) -> None:

@@ -52,7 +52,7 @@ def read_push(body: bytes, media_type: str) -> Delivery:
     try:
         for labels, when, line, metadata in read(body):
             delivery.add(_source(labels), record_of(line, when, _fields(labels, metadata)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise AuroraError(MALFORMED_REQUEST, message="The body is not a push of Loki's") from error
     return delivery
 

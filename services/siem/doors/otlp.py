@@ -36,7 +36,7 @@ def read_export(body: bytes, media_type: str) -> Delivery:
     try:
         for source, item in _records(_request(body, media_type), packed=media_type == PROTOBUF):
             delivery.add(source, item)
-    except (AttributeError, TypeError, ValueError, DecodeError, RecursionError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, DecodeError, RecursionError) as error:
         raise AuroraError(MALFORMED_REQUEST, message="The body is not an export of OTLP logs") from error
     return delivery
 
