@@ -25,6 +25,7 @@ COMMANDS: tuple[str, ...] = (
     "rules",
     "alerts",
     "search",
+    "hunts",
     "investigate",
     "keys",
     "tail",

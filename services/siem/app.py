@@ -55,6 +55,7 @@ from services.siem.worklist.service import Worklist
 from shared import config
 from shared.clickhouse import ClickHouse, Embedded, Server
 from shared.errors import AuroraError
+from shared.http import Route
 from shared.log import get_logger
 from shared.postgres import Database
 from shared.runtime import Platform
@@ -101,11 +102,8 @@ async def start(platform: Platform) -> None:
         waiting=worklist.waiting,
     )
     sources = SourcesService(database, clickhouse, retention, others)
-    past_sigma = PastSigma(LogStore(clickhouse))
-    hunts = HuntsService(database, logs, past_sigma)
     await detection.refresh()
     platform.spawn("detection", detection.run())
-    platform.spawn("hunts", HuntRuns(database, hunts, logs, past_sigma).run())
     runs = RunsService(database)
     platform.spawn("coverage", coverage.tell())
     worker = Worker(
@@ -125,7 +123,7 @@ async def start(platform: Platform) -> None:
     await platform.serve(
         [
             *log_routes(logs),
-            *hunt_routes(hunts),
+            *_hunts(platform, database, clickhouse, logs),
             *source_routes(sources),
             *rejection_routes(rejections, logs),
             *stream_routes(logs),
@@ -151,6 +149,13 @@ def _evaluator(platform: Platform, settings: SiemSettings) -> Evaluator:
     evaluator: Evaluator = Beside(processes, index=index) if processes else Here(index=index)
     platform.on_stop(evaluator.close)
     return evaluator
+
+
+def _hunts(platform: Platform, database: Database, clickhouse: ClickHouse, logs: Logs) -> list[Route]:
+    sigma = PastSigma(LogStore(clickhouse))
+    hunts = HuntsService(database, logs, sigma)
+    platform.spawn("hunts", HuntRuns(database, hunts, logs, sigma).run())
+    return hunt_routes(hunts)
 
 
 async def _syslog(platform: Platform, settings: SiemSettings, logs: Logs) -> None:

@@ -153,6 +153,11 @@ async def test_a_hunt_that_can_not_be_asked_is_refused_with_the_place(running: S
         ({"query": "host.name:{{x}}"}, "AURORA-4220", "body.query"),
         ({"query": "word", "sigma": "title: x"}, "AURORA-4220", "body"),
         ({"query": "word", "schedule": "61 * * * *"}, "AURORA-4220", "body.schedule"),
+        (
+            {"query": "{{x}}", "parameters": [HuntParameter(name="x")], "schedule": "0 4 * * *"},
+            "AURORA-4220",
+            "body.schedule",
+        ),
         ({"sigma": "title: no detection"}, "AURORA-4222", None),
     ):
         with pytest.raises(AuroraError) as refused:

@@ -54,9 +54,9 @@ class HuntRuns:
     async def run(self) -> None:
         """Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._schedule())
-            for _ in range(WORKERS):
-                tasks.create_task(self._work())
+            tasks.create_task(self._schedule(), name="hunt-schedule")
+            for number in range(WORKERS):
+                tasks.create_task(self._work(), name=f"hunt-worker-{number}")
 
     async def _schedule(self) -> None:
         while True:

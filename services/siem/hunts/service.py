@@ -106,6 +106,8 @@ class HuntsService:
 
     async def _check(self, hunt: Hunt) -> None:
         domain.check_parameters(hunt.query, hunt.parameters)
+        if hunt.schedule is not None and domain.sample_values(hunt.parameters):
+            raise field_error("body.schedule", "each parameter of a scheduled hunt needs a default")
         if hunt.sigma is not None:
             await self._sigma.check(hunt.sigma)
         elif hunt.query is not None:
