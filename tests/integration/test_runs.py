@@ -14,10 +14,11 @@ import pytest_asyncio
 from shared.clock import new_id
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
 from shared.contracts.coverage import GET_ATTACK_COVERAGE, GET_RULE_COVERAGE, AttackCoverage, CoverageGap, RuleCoverage
-from shared.contracts.detections import CREATE_RULE
+from shared.contracts.detections import CREATE_RULE, IMPORT_RULES
 from shared.contracts.runs import GET_RUN, LIST_RULE_RUNS, RUN_ALL_RULES, RUN_RULE, Run
 from shared.contracts.wire import decode
 from shared.postgres import Database
+from tests.outside_rules import MEDIA_TYPES, members
 from tests.siem import Siem, siem
 from tests.stack import Servers, data_folder
 
@@ -390,3 +391,38 @@ correlation:
     assert (run.status, run.matches, run.new_matches) == ("completed", 3, 0)
     assert [alert.title for alert in await alerts(running, rule_id=identifier)] == [f"Three of {marker}"]
     assert len((await coverage(running, identifier)).intervals) == 1
+
+
+async def test_the_attacks_that_sigmahq_recorded_are_found_in_the_past_as_they_were_live(
+    running: Siem, database: Database
+) -> None:
+    sets = list(members("sigma-regression-dev.tar.xz", *MEDIA_TYPES))
+    wanted = {path.stem for path, _ in sets}
+    texts = [content.decode() for _, content in members("sigma-rules.tar.xz", ".yml")]
+    chosen = [text for text in texts if any(f"id: {one}" in text for one in wanted)]
+    headers = {**running.headers(), "Content-Type": "application/yaml"}
+    body = "\n---\n".join(chosen).encode()
+    async with running.http().post(running.url + IMPORT_RULES.path, data=body, headers=headers) as response:
+        assert response.status == 200
+    for path, content in sets:
+        status, answer, _ = await running.ingest(content, content_type=MEDIA_TYPES[path.suffix])
+        assert status == 202, answer
+    await evaluated(database)
+
+    async def matches() -> set[tuple[str, str]]:
+        rows = await database.fetch("SELECT rule_id, log_id FROM matches WHERE rule_id = ANY($1)", sorted(wanted))
+        return {(row["rule_id"], row["log_id"]) for row in rows}
+
+    live = await matches()
+    assert len({rule_id for rule_id, _ in live}) > 100
+    await database.execute("DELETE FROM matches")
+    assert (await ended(running, await start(running, RUN_ALL_RULES.path))).status == "completed"
+    assert await matches() == live
+    await database.execute("DELETE FROM matches")
+    matched = sorted({rule_id for rule_id, _ in live})
+    for first in range(0, len(matched), 50):
+        some = matched[first : first + 50]
+        runs = [await start(running, RUN_RULE.path.format(rule_id=rule_id)) for rule_id in some]
+        for run in runs:
+            assert (await ended(running, run)).status == "completed"
+    assert await matches() == live
