@@ -94,14 +94,7 @@ async def start(platform: Platform) -> None:
         ruleset=ruleset,
         ledger=coverage,
     )
-    others = Others(
-        rejected=rejections.counts,
-        dead_letters=rejections.waiting,
-        rules_enabled=rules.enabled,
-        alerts_open=alerts.open_by_severity,
-        waiting=worklist.waiting,
-    )
-    sources = SourcesService(database, clickhouse, retention, others)
+    others = Others(rejections.counts, rejections.waiting, rules.enabled, alerts.open_by_severity, worklist.waiting)
     await detection.refresh()
     platform.spawn("detection", detection.run())
     runs = RunsService(database)
@@ -124,7 +117,7 @@ async def start(platform: Platform) -> None:
         [
             *log_routes(logs),
             *_hunts(platform, database, clickhouse, logs),
-            *source_routes(sources),
+            *source_routes(SourcesService(database, clickhouse, retention, others)),
             *rejection_routes(rejections, logs),
             *stream_routes(logs),
             *elasticsearch_routes(logs),
