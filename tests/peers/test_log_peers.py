@@ -54,6 +54,21 @@ source lines {{ file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse
 destination aurora {{ syslog("{host}" port({port}) transport("tcp")); }};
 log {{ source(lines); destination(aurora); }};
 """
+HAS_OMELASTICSEARCH = any(Path("/usr/lib").glob("*/rsyslog/omelasticsearch.so"))
+OMELASTICSEARCH = """
+module(load="imfile")
+module(load="omelasticsearch")
+global(workDirectory="{folder}")
+template(name="document" type="list" option.jsonf="on") {{
+  property(outname="message" name="msg" format="jsonf")
+  property(outname="host" name="hostname" format="jsonf")
+}}
+input(type="imfile" file="{log}" tag="sshd:" ruleset="out")
+ruleset(name="out") {{
+  action(type="omelasticsearch" server="{host}" serverport="{port}" uid="aurora" pwd="{key}" template="document"
+         bulkmode="on" searchIndex="rsyslog-peer" errorFile="{folder}/errors")
+}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +265,27 @@ async def test_syslog_ng(
             shipper.terminate()
         _, errors = await shipper.communicate()
     assert b"rror" not in errors, errors.decode()
+
+
+async def test_rsyslogs_omelasticsearch(
+    stack: Stack, api: Session, key: str, attack: tuple[str, str], tmp_path: Path
+) -> None:
+    program = shutil.which("rsyslogd", path="/usr/sbin:/usr/bin:/sbin")
+    if program is None or not HAS_OMELASTICSEARCH:
+        pytest.skip("rsyslogd with omelasticsearch is not installed")
+    line, rule = attack
+    host, _, port = stack.runtime.gateway.removeprefix("http://").rpartition(":")
+    log, configuration = tmp_path / "auth.log", tmp_path / "rsyslog.conf"
+    log.write_text(line + "\n")
+    configuration.write_text(OMELASTICSEARCH.format(folder=tmp_path, log=log, host=host, port=port, key=key))
+    shipper = await asyncio.create_subprocess_exec(
+        program, "-n", "-f", str(configuration), "-i", str(tmp_path / "rsyslog.pid"), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        alert = await alert_of(api, rule)
+    finally:
+        shipper.terminate()
+        await shipper.wait()
+    assert alert.severity == "high"
+    assert (await event_of(api, "rsyslog-peer")).ecs["source.ip"] == "192.0.2.7"
+    assert not (tmp_path / "errors").exists()
