@@ -182,7 +182,7 @@ class Beside:
 
         async with asyncio.TaskGroup() as group:
             for process in self._processes * _DEPTH:
-                group.create_task(take(process))
+                group.create_task(take(process), name="evaluate")
         matches = [match for start in sorted(found) for match in found[start][0]]
         return matches, [failure for start in sorted(found) for failure in found[start][1]]
 
