@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, str] = {
 _IDS = ("id", "_id")
 _TIMES = {"@timestamp": "timestamp", "timestamp": "timestamp"}
 _ARRIVALS = {"event.ingested": "ingested_at", "ingested_at": "ingested_at"}
-#: Columns with a text index (clickhouse/0010_text_index.sql).
+#: Columns with a text index (clickhouse/0004_text_index.sql).
 _INDEXED = ("message", "process_command_line")
 _LONG = (*_INDEXED, "raw")
 #: What the index takes for a word: ASCII letters and digits, and everything beyond ASCII.
