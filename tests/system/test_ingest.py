@@ -15,6 +15,7 @@ from cli import session
 from cli.session import Session
 from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
 from tests import stack as stacks
+from tests.outside_rules import members
 from tests.stack import AURORA, Stack
 from tests.system.command import aurora
 
@@ -100,3 +101,15 @@ async def test_the_embedded_stack_takes_syslog_on_loopback(stack: Stack, api: Se
         while len(events := await stored(api, "syslog:127.0.0.1")) < 2:  # noqa: ASYNC110 - only asking tells
             await asyncio.sleep(0.05)
     assert {event.message for event in events} == {"app: number by tcp", "app: number by udp"}
+
+
+async def test_a_windows_event_log_is_sent_as_it_is_and_once(stack: Stack, api: Session, tmp_path: Path) -> None:
+    path, content = next(members("sigma-regression-dev.tar.xz", ".evtx"))
+    file = tmp_path / path.name
+    file.write_bytes(content)
+    first = await aurora("ingest", file, "--source", "evtx", "--json", data_dir=stack.data_dir)
+    [report] = first.values()
+    assert (first.code, report["rejected"], report["skipped"]) == (0, 0, [])
+    assert report["accepted"] == len(await stored(api, "evtx")) > 0
+    second = await aurora("ingest", file, "--source", "evtx", data_dir=stack.data_dir)
+    assert "0 events accepted" in second.out
