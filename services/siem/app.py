@@ -97,20 +97,9 @@ async def start(platform: Platform) -> None:
     others = Others(rejections.counts, rejections.waiting, rules.enabled, alerts.open_by_severity, worklist.waiting)
     await detection.refresh()
     platform.spawn("detection", detection.run())
-    runs = RunsService(database)
-    platform.spawn("coverage", coverage.tell())
-    worker = Worker(
-        database,
-        LogStore(clickhouse),
-        ruleset,
-        detection,
-        coverage,
-        outbox,
-        evaluate_rows,
-        alone=settings.clickhouse_url is None,
-    )
-    platform.spawn("runs", worker.run(runs))
-    attack_coverage = AttackCoverageService(database, clickhouse, LogStore(clickhouse), ruleset, events_of, check_tests)
+    alone = settings.clickhouse_url is None
+    rows = LogStore(clickhouse)
+    worker = Worker(database, rows, ruleset, detection, coverage, outbox, evaluate_rows, alone=alone)
     platform.spawn("correlations", correlations.prune(database))
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
@@ -125,9 +114,8 @@ async def start(platform: Platform) -> None:
             *upload_routes(logs),
             *alert_routes(alerts),
             *rule_routes(rules),
-            *run_routes(runs),
-            *coverage_routes(coverage),
-            *attack_coverage_routes(attack_coverage),
+            *_runs(platform, database, worker, coverage),
+            *attack_coverage_routes(AttackCoverageService(database, clickhouse, rows, ruleset, events_of, check_tests)),
             *suppression_routes(suppressions),
             *quality_routes(Quality(database)),
             *promotion_routes(Promotion(past, rules)),
@@ -142,6 +130,13 @@ def _evaluator(platform: Platform, settings: SiemSettings) -> Evaluator:
     evaluator: Evaluator = Beside(processes, index=index) if processes else Here(index=index)
     platform.on_stop(evaluator.close)
     return evaluator
+
+
+def _runs(platform: Platform, database: Database, worker: Worker, coverage: CoverageService) -> list[Route]:
+    runs = RunsService(database)
+    platform.spawn("runs", worker.run(runs))
+    platform.spawn("coverage", coverage.tell())
+    return [*run_routes(runs), *coverage_routes(coverage)]
 
 
 def _hunts(platform: Platform, database: Database, clickhouse: ClickHouse, logs: Logs) -> list[Route]:
