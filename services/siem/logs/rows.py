@@ -82,7 +82,8 @@ def _logsource(view: View) -> str:
 def _derived(event: Event) -> str:
     """What views say that isn't in `raw` letter by letter: decoded, joined or renamed values, and any non-ASCII text
     (whose letters may fold to ASCII ones), case-folded."""
-    raw = event.raw.lower()
+    # Bytes fold ASCII only, as the store's search does: a Kelvin sign in `raw` is no k there.
+    raw = event.raw.encode("utf-8", "replace").lower()
     missing: dict[str, None] = {}
     for view in event.views:
         for value in view.fields.values():
@@ -94,8 +95,8 @@ def _derived(event: Event) -> str:
     return "\n".join(missing)
 
 
-def _findable(text: str, raw: str) -> bool:
-    return text in raw or (("\\" in text or '"' in text) and orjson.dumps(text)[1:-1].decode() in raw)
+def _findable(text: str, raw: bytes) -> bool:
+    return text.encode() in raw or (("\\" in text or '"' in text) and orjson.dumps(text)[1:-1] in raw)
 
 
 def _time(moment: datetime) -> str:
