@@ -51,7 +51,8 @@ WITH
            toString(h % 200), '.', toString(intDiv(h, 256) % 250), '.7 port ', toString(intDiv(h, 65536) % 60000),
            ' request ', lower(hex(intDiv(h, 1024) % 300000)),
            if(number % {every:UInt64} = 17,
-              concat(' ', {word:String}, 'n', toString(100 + intDiv(number, {every:UInt64}) % {words:UInt64})), '')) AS line
+              concat(' ', {word:String}, 'n', toString(100 + intDiv(number, {every:UInt64}) % {words:UInt64})),
+              '')) AS line
 SELECT leftPad(toString(number), 20, '0'), intDiv(number, 10000), 'r',
        fromUnixTimestamp64Milli(toInt64({start:Int64} + intDiv(number * 3600000, {hourly:UInt64})), 'UTC'), now(),
        'benchmark', 'linux.auth', concat('web', toString(h % 50)), concat('user', toString(h % 5000)), line,
