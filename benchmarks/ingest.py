@@ -26,6 +26,7 @@ from services.siem.batch import StoredEvent
 from services.siem.event import Event
 from services.siem.logs.parsers import parse_items, read_items
 from services.siem.logs.rows import encode_row, join_rows
+from services.siem.logs.store import WRITE_SETTINGS
 from shared.clickhouse import ClickHouse, Embedded
 from shared.clock import new_id, utc_now
 from shared.contracts.detections import IMPORT_RULES
@@ -57,7 +58,7 @@ def _floor_process(pipe: Connection, folder: str, bodies: list[bytes], media_typ
 
 
 async def _floor_rounds(pipe: Connection, folder: Path, rows: list[bytes]) -> None:
-    store = await ClickHouse.open(Embedded(folder), read_seconds=10)
+    store = await ClickHouse.open(Embedded(folder), write_settings=WRITE_SETTINGS)
     await store.apply(ROOT / "services" / "siem" / "clickhouse")
     blocks = [
         join_rows(number, rows[start : start + _ROWS_A_BATCH])

@@ -28,8 +28,8 @@ _RULE = """\
 title: A line that the benchmark waits for
 id: 0b8f2f5e-5a0e-4d5c-9d0c-6a2c1f0f7e11
 level: low
-logsource: {}
-detection: {selection: {message: aurora-latency-probe}, condition: selection}
+logsource: {product: linux}
+detection: {selection: {message|contains: aurora-latency-probe}, condition: selection}
 """
 _PIECES_A_SECOND = 10
 _IN_FLIGHT = 8
@@ -97,9 +97,9 @@ async def _probe(client: _Client, count: int) -> list[float]:
     sent: dict[str, float] = {}
     for number in range(count):
         host = f"probe-{number}"
-        body = orjson.dumps({"host": {"name": host}, "message": "aurora-latency-probe"})
+        body = f"2026-03-01T12:00:00.000000+00:00 {host} app[1]: aurora-latency-probe".encode()
         sent[host] = time.perf_counter()
-        status = await client.post(f"{INGEST_LOGS.path}?source=probe", body, "application/json")
+        status = await client.post(f"{INGEST_LOGS.path}?source=probe", body, "text/plain")
         if status != 202:
             raise RuntimeError(f"intake answered {status}")
     async with asyncio.timeout(_WAIT_SECONDS):
@@ -136,7 +136,8 @@ async def run(probes: int = 200, per_second: int = 2_000, clients: int = 64, eac
     with data_folder() as folder, running_stack(folder) as stack:
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
             client, ready = _Client(session, stack), asyncio.Event()
-            await client.post(CREATE_RULE.path, _RULE.encode(), "application/yaml")
+            if (status := await client.post(CREATE_RULE.path, _RULE.encode(), "application/yaml")) != 201:
+                raise RuntimeError(f"the rule was answered {status}")
             listening = asyncio.create_task(client.listen(ready))
             await ready.wait()
             background, began = _Background(client, lines, per_second, work.media_type), time.perf_counter()

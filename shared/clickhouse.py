@@ -142,7 +142,9 @@ class ClickHouse:
     Every method raises AURORA-5032 when the engine or the server can't do it now.
     """
 
-    def __init__(self, place: Embedded | Server, *, read_seconds: float = 10) -> None:
+    def __init__(
+        self, place: Embedded | Server, *, read_seconds: float = 10, write_settings: Mapping[str, Any] | None = None
+    ) -> None:
         limits = {
             "max_execution_time": read_seconds,
             "max_memory_usage": _READ_MEMORY_BYTES,
@@ -150,7 +152,7 @@ class ClickHouse:
         }
         self._place = place
         self._lanes: list[_Lane] = []
-        self._writers = self._open(_WRITERS, "ch-write", {}, _WRITE_SECONDS)
+        self._writers = self._open(_WRITERS, "ch-write", write_settings or {}, _WRITE_SECONDS)
         self._readers = self._open(_READERS, "ch-read", limits, read_seconds)
         # Slow searches must not make the service look dead.
         self._probe = self._open(1, "ch-probe", {}, read_seconds)
@@ -164,9 +166,14 @@ class ClickHouse:
         return lanes
 
     @classmethod
-    async def open(cls, place: Embedded | Server, *, read_seconds: float = 10) -> ClickHouse:
-        """Starts the engine. A server that is down is found out by the first call, not here."""
-        clickhouse = cls(place, read_seconds=read_seconds)
+    async def open(
+        cls, place: Embedded | Server, *, read_seconds: float = 10, write_settings: Mapping[str, Any] | None = None
+    ) -> ClickHouse:
+        """Starts the engine. A server that is down is found out by the first call, not here.
+
+        `write_settings` are the engine's settings for inserts and commands.
+        """
+        clickhouse = cls(place, read_seconds=read_seconds, write_settings=write_settings)
         lane = clickhouse._lanes[0]
         await asyncio.get_running_loop().run_in_executor(lane.thread, _guarded(place.prepare))
         return clickhouse

@@ -30,7 +30,7 @@ from services.siem.hunts.service import HuntsService
 from services.siem.hunts.sigma import PastSigma
 from services.siem.logs.routes import routes as log_routes
 from services.siem.logs.service import Logs, read_batch
-from services.siem.logs.store import LogStore
+from services.siem.logs.store import WRITE_SETTINGS, LogStore
 from services.siem.logs.writer import Writer
 from services.siem.past import Past
 from services.siem.promotion.routes import routes as promotion_routes
@@ -168,7 +168,7 @@ async def _syslog(platform: Platform, settings: SiemSettings, logs: Logs) -> Non
 
 async def _open_clickhouse(platform: Platform, settings: SiemSettings) -> ClickHouse:
     place = _place(settings)
-    clickhouse = await ClickHouse.open(place, read_seconds=settings.search_seconds)
+    clickhouse = await ClickHouse.open(place, read_seconds=settings.search_seconds, write_settings=WRITE_SETTINGS)
     platform.on_stop(clickhouse.close)
     platform.check("clickhouse", clickhouse.ping)
     try:
