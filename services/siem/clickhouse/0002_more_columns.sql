@@ -1,6 +1,6 @@
 -- What detection over the past and pivots need. `logsource` lists the Sigma log sources of the event's views, each as
 -- `|product|category|service|...|` and joined by a space. `derived` holds, case-folded, what views say that can't be
--- found in `raw` by its letters, so that a literal of a rule is in one of the two columns or nowhere.
+-- found in `raw` by its letters, so that a literal of a rule is in `raw`, `derived` or `message`, or nowhere.
 ALTER TABLE logs
     ADD COLUMN IF NOT EXISTS logsource LowCardinality(String),
     ADD COLUMN IF NOT EXISTS derived String CODEC(ZSTD(1)),

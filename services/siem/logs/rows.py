@@ -81,22 +81,29 @@ def _logsource(view: View) -> str:
 
 def _derived(event: Event) -> str:
     """What views say that isn't in `raw` letter by letter: decoded, joined or renamed values, and any non-ASCII text
-    (whose letters may fold to ASCII ones), case-folded."""
-    # Bytes fold ASCII only, as the store's search does: a Kelvin sign in `raw` is no k there.
-    raw = event.raw.encode("utf-8", "replace").lower()
-    missing: dict[str, None] = {}
-    for view in event.views:
-        for value in view.fields.values():
-            for text in (value,) if type(value) is str else scalar_texts(value):
-                if not text.isascii() or not _findable(text.lower(), raw):
-                    missing[text.encode("utf-8", "replace").decode().casefold()] = None
-    if not event.message.isascii() or not _findable(event.message.lower(), raw):
-        missing[event.message.encode("utf-8", "replace").decode().casefold()] = None
-    return "\n".join(missing)
+    (whose letters may fold to ASCII ones), case-folded. The message has a column of its own, unless it isn't ASCII."""
+    raw = event.raw
+    # Views share most of their values.
+    texts = {
+        text: None
+        for view in event.views
+        for value in view.fields.values()
+        for text in ((value,) if type(value) is str else scalar_texts(value))
+    }
+    if not event.message.isascii():
+        texts[event.message] = None
+    # As it came is the usual case, and the cheapest to see.
+    missing = [text for text in texts if not text.isascii() or (text not in raw and not _findable(text, raw))]
+    return "\n".join(text.encode("utf-8", "replace").decode().casefold() for text in missing)
 
 
-def _findable(text: str, raw: bytes) -> bool:
-    return text.encode() in raw or (("\\" in text or '"' in text) and orjson.dumps(text)[1:-1] in raw)
+def _findable(text: str, raw: str) -> bool:
+    """Whether an ASCII text is in `raw` as JSON writes it, or in other letters' case.
+
+    Bytes fold ASCII only, as the store's search does: a Kelvin sign in `raw` is no k there.
+    """
+    escaped = orjson.dumps(text)[1:-1]
+    return escaped.decode() in raw or escaped.lower() in raw.encode("utf-8", "replace").lower()
 
 
 def _time(moment: datetime) -> str:

@@ -212,7 +212,8 @@ def condition(prefilter: Prefilter) -> tuple[str, dict[str, Any]]:
     if prefilter.needles:
         values["needles"] = list(prefilter.needles)
         found = " OR ".join(
-            f"multiSearchAnyCaseInsensitive({column}, {{needles:Array(String)}})" for column in ("raw", "derived")
+            f"multiSearchAnyCaseInsensitive({column}, {{needles:Array(String)}})"
+            for column in ("raw", "derived", "message")
         )
         parts.append(f"({found})")
     return f"logsource = '' OR ({' AND '.join(parts) or '1'})", values

@@ -46,7 +46,7 @@ def test_a_row_holds_the_event_and_where_it_came_from() -> None:
         "host_name": "web01",
         "process_pid": "7",
         "logsource": "|linux|process_creation|auditd|sys_log| |windows|||",
-        "derived": "decoded\na message",
+        "derived": "decoded",
     }
 
 
@@ -78,5 +78,5 @@ def test_a_literal_of_a_views_value_is_found_in_the_raw_text_or_in_what_was_deri
     raw = orjson.dumps({"field": value.encode("utf-8", "replace").decode()}).decode() if wrapped else "something else"
     row = decoded(Event(NOW, "d", raw, {}, [View(None, None, (), {"field": [value]})], raw))
     letters = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in folded(value)).split()
-    searched = f"{row['raw']}\n{row.get('derived', '')}".lower()
+    searched = f"{row['raw']}\n{row.get('derived', '')}\n{row['message']}".lower()
     assert [literal for literal in letters if literal not in searched] == []
