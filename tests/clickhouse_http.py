@@ -34,7 +34,7 @@ def _quoted(text: str) -> str:
 
 
 def _answer(path: str, parameters: dict[str, str], body: bytes) -> tuple[bytes, str]:
-    connection = chdb.connect(path)  # type: ignore[no-untyped-call]
+    connection = chdb.connect(path)
     try:
         if parameters.get("database"):
             connection.query(f"USE `{parameters['database']}`")
