@@ -46,7 +46,7 @@ def children() -> Iterator[multiprocessing.process.BaseProcess]:
     yield from multiprocessing.active_children()
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
+@pytest_asyncio.fixture(loop_scope="module")
 async def beside() -> AsyncIterator[Beside]:
     evaluator = Beside(2, index=True)
     async with asyncio.timeout(60):
