@@ -57,7 +57,7 @@ class _Client:
         async with self._session.ws_connect(self._url + WS_ALERTS.path, headers=self._headers) as socket:
             ready.set()
             async for message in socket:
-                alert = orjson.loads(message.data)["data"].get("alert", {})
+                alert = orjson.loads(message.data)["data"]
                 self.seen.setdefault(alert.get("entities", {}).get("host", ""), time.perf_counter())
 
 

@@ -82,6 +82,7 @@ async def start(platform: Platform) -> None:
     await rules.load_builtin()
     ruleset = Ruleset()
     coverage = CoverageService(database, alerts, outbox)
+    evaluator = _evaluator(platform, settings)
     correlations = Correlations(ruleset, draft_of)
     detection = Detection(
         database,
@@ -90,12 +91,13 @@ async def start(platform: Platform) -> None:
         outbox,
         correlations,
         suppressions,
-        evaluator=_evaluator(platform, settings),
+        evaluator=evaluator,
         ruleset=ruleset,
         ledger=coverage,
     )
     others = Others(rejections.counts, rejections.waiting, rules.enabled, alerts.open_by_severity, worklist.waiting)
     await detection.refresh()
+    platform.spawn("engines", evaluator.start())
     platform.spawn("detection", detection.run())
     alone = settings.clickhouse_url is None
     rows = LogStore(clickhouse)

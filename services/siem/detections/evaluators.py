@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import marshal
 import multiprocessing
 import signal
 import time
@@ -38,9 +37,9 @@ _MESSAGE_LENGTH = 300
 _CHUNK = 400
 #: Chunks under way for each process, so that it has the next one when it is done.
 _DEPTH = 2
+#: A chunk that so many processes died of is given back.
+_DEATHS = 3
 _PR_SET_PDEATHSIG = 1
-#: The version of marshal that looks for no object twice: looking costs more than writing it again.
-_WITHOUT_REFERENCES = 2
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _log = get_logger("detection")
 
@@ -59,6 +58,9 @@ class Evaluator(Protocol):
 
     def remove(self, rule_id: str) -> None:
         """Stop serving a rule; an unknown id is no error."""
+
+    async def start(self) -> None:
+        """Gets ready with the rules there are, so that the first event doesn't wait for it."""
 
     async def evaluate(self, events: Sequence[StoredEvent]) -> Found:
         """Every match, in the order of the events, and the events that no rule could be tried on."""
@@ -109,6 +111,9 @@ class Here:
     def remove(self, rule_id: str) -> None:
         """As Evaluator."""
         self._engine.remove(rule_id)
+
+    async def start(self) -> None:
+        """As Evaluator."""
 
     async def evaluate(self, events: Sequence[StoredEvent]) -> Found:
         """As Evaluator."""
@@ -170,18 +175,18 @@ class Beside:
             self._changes.append((rule_id, None))
 
     async def start(self) -> None:
-        """Starts the processes with the rules there are, so that the first event doesn't wait for it."""
-        await asyncio.gather(*(self._ask(process, _packed([])) for process in self._processes))
+        """As Evaluator."""
+        await asyncio.gather(*(self._ask(process, []) for process in self._processes))
 
     async def evaluate(self, events: Sequence[StoredEvent]) -> Found:
-        """As Evaluator. Raises BrokenProcessPool when processes die again and again."""
+        """As Evaluator. Raises an ExceptionGroup of BrokenProcessPool when processes die again and again."""
         chunks = deque((start, events[start : start + _CHUNK]) for start in range(0, len(events), _CHUNK))
         found: dict[int, Found] = {}
 
         async def take(process: _Process) -> None:
             while chunks:
                 start, chunk = chunks.popleft()
-                found[start] = _read(chunk, await self._ask(process, _packed(chunk)))
+                found[start] = _read(chunk, await self._ask(process, [_sent(stored.event) for stored in chunk]))
 
         async with asyncio.TaskGroup() as group:
             for process in self._processes * _DEPTH:
@@ -189,16 +194,17 @@ class Beside:
         matches = [match for start in sorted(found) for match in found[start][0]]
         return matches, [failure for start in sorted(found) for failure in found[start][1]]
 
-    async def _ask(self, process: _Process, chunk: bytes) -> list[_Answer]:
-        for attempt in (1, 2, 3):
+    async def _ask(self, process: _Process, chunk: list[_Sent]) -> list[_Answer]:
+        deaths = 0
+        while True:
             pool, changes = process.pool, self._unknown_to(process)
             try:
                 return await asyncio.wrap_future(pool.submit(_evaluate, changes, chunk))
             except BrokenProcessPool:
                 process.renew(pool)
-                if attempt == 3:
+                deaths += 1
+                if deaths == _DEATHS:
                     raise
-        raise AssertionError("unreachable")
 
     def _unknown_to(self, process: _Process) -> list[tuple[str, bytes | None]]:
         unknown = list[tuple[str, bytes | None]](self._rules.items())
@@ -215,12 +221,6 @@ class Beside:
         """As Evaluator."""
         for process in self._processes:
             await asyncio.to_thread(process.pool.shutdown, cancel_futures=True)
-
-
-def _packed(chunk: Sequence[StoredEvent]) -> bytes:
-    # Values of views are plain scalars and lists, and the other end is this same Python: marshal takes a third of the
-    # time that pickle does.
-    return marshal.dumps([_sent(stored.event) for stored in chunk], _WITHOUT_REFERENCES)
 
 
 def _sent(event: Event) -> _Sent:
@@ -251,13 +251,12 @@ def _begin(index: bool) -> None:
     _engine = Engine(index=index)
 
 
-def _evaluate(changes: list[tuple[str, bytes | None]], packed: bytes) -> list[_Answer]:
+def _evaluate(changes: list[tuple[str, bytes | None]], chunk: list[_Sent]) -> list[_Answer]:
     for rule_id, encoded in changes:
         if encoded is None:
             _engine.remove(rule_id)
         else:
             _engine.add(decode(encoded))
-    chunk: list[_Sent] = marshal.loads(packed)  # noqa: S302 - what `_packed` made in the process that started this one
     answers: list[_Answer] = []
     for place, (message, views) in enumerate(chunk):
         event = _received(message, views)
