@@ -1,8 +1,8 @@
 """Times that a person waits: from a log line to its alert on the WebSocket, and for the receipt of a single event.
 
-A whole stack, everything through the gateway. Alerts are awaited while other events come in at a steady rate; single
-events are sent by many clients at once, each waiting for its own acknowledgement. There is no floor: what is measured
-is the wait itself, in milliseconds.
+A whole stack, agents too, everything through the gateway. Alerts are awaited while other events come in at a steady
+rate; single events are sent by many clients at once, each waiting for its own acknowledgement. There is no floor: what
+is measured is the wait itself, in milliseconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ detection: {selection: {message|contains: aurora-latency-probe}, condition: sele
 """
 _PIECES_A_SECOND = 10
 _IN_FLIGHT = 8
-_WAIT_SECONDS = 120.0
+_PAUSE_SECONDS = 1.0
+_WAIT_SECONDS = 60.0
 
 
 class _Client:
@@ -102,6 +103,8 @@ async def _probe(client: _Client, count: int) -> list[float]:
         status = await client.post(f"{INGEST_LOGS.path}?source=probe", body, "text/plain")
         if status != 202:
             raise RuntimeError(f"intake answered {status}")
+        # Each alert is investigated too: a burst of them would measure the agents.
+        await asyncio.sleep(_PAUSE_SECONDS)
     async with asyncio.timeout(_WAIT_SECONDS):
         while not sent.keys() <= client.seen.keys():  # noqa: ASYNC110 - what the listener has noted
             await asyncio.sleep(0.02)
@@ -128,7 +131,7 @@ def _milliseconds(waits: Sequence[float], share: float) -> float:
     return round(statistics.quantiles(waits, n=100, method="inclusive")[round(share * 100) - 1] * 1000, 1)
 
 
-async def run(probes: int = 200, per_second: int = 2_000, clients: int = 64, each: int = 20) -> dict[str, Any]:
+async def run(probes: int = 40, per_second: int = 2_000, clients: int = 64, each: int = 20) -> dict[str, Any]:
     """Percentiles in milliseconds: line to alert under `per_second` other events, and receipts of single events."""
     work = corpus(20_000, 1000)
     lines = list(chain.from_iterable(body.split(b"\n") for body in work.bodies))
@@ -153,7 +156,7 @@ async def run(probes: int = 200, per_second: int = 2_000, clients: int = 64, eac
         "name": "latency",
         "unit": "ms to the alert (p50)",
         "corpus": work.name,
-        "per_second": _milliseconds(to_alert, 0.5),
+        "line_to_alert_p50_ms": _milliseconds(to_alert, 0.5),
         "line_to_alert_p99_ms": _milliseconds(to_alert, 0.99),
         "background_events_per_second": round(reached),
         "receipt_p50_ms": _milliseconds(receipts, 0.5),

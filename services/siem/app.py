@@ -74,9 +74,10 @@ async def start(platform: Platform) -> None:
     outbox = await platform.outbox(database)
     rejections, retention = RejectionsService(database), Retention(database)
     await retention.refresh()
-    logs, worklist = await _logs(platform, settings, database, clickhouse, rejections, retention)
+    rows = LogStore(clickhouse)
+    logs, worklist = await _logs(platform, settings, database, rows, rejections, retention)
     alerts = AlertsService(database, outbox)
-    past = Past(LogStore(clickhouse))
+    past = Past(rows)
     suppressions = Suppressions(database, past)
     rules = RulesService(database, check_tests)
     await rules.load_builtin()
@@ -100,14 +101,13 @@ async def start(platform: Platform) -> None:
     platform.spawn("engines", evaluator.start())
     platform.spawn("detection", detection.run())
     alone = settings.clickhouse_url is None
-    rows = LogStore(clickhouse)
     worker = Worker(database, rows, ruleset, detection, coverage, outbox, evaluate_rows, alone=alone)
     platform.spawn("correlations", correlations.prune(database))
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
         [
             *log_routes(logs),
-            *_hunts(platform, database, clickhouse, logs),
+            *_hunts(platform, database, rows, logs),
             *source_routes(SourcesService(database, clickhouse, retention, others)),
             *rejection_routes(rejections, logs),
             *stream_routes(logs),
@@ -141,8 +141,8 @@ def _runs(platform: Platform, database: Database, worker: Worker, coverage: Cove
     return [*run_routes(runs), *coverage_routes(coverage)]
 
 
-def _hunts(platform: Platform, database: Database, clickhouse: ClickHouse, logs: Logs) -> list[Route]:
-    sigma = PastSigma(LogStore(clickhouse))
+def _hunts(platform: Platform, database: Database, rows: LogStore, logs: Logs) -> list[Route]:
+    sigma = PastSigma(rows)
     hunts = HuntsService(database, logs, sigma)
     platform.spawn("hunts", HuntRuns(database, hunts, logs, sigma).run())
     return hunt_routes(hunts)
@@ -208,11 +208,10 @@ async def _logs(
     platform: Platform,
     settings: SiemSettings,
     database: Database,
-    clickhouse: ClickHouse,
+    store: LogStore,
     rejections: RejectionsService,
     retention: Retention,
 ) -> tuple[Logs, Worklist]:
-    store = LogStore(clickhouse)
     worklist = Worklist(
         database,
         partial(read_batch, store),

@@ -16,7 +16,7 @@ HuntStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 ParameterType = Literal["string", "number", "ip", "datetime"]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=4096)]
-Query = Annotated[str, Meta(min_length=1, max_length=2048)]
+Query = Annotated[str, Meta(min_length=1, max_length=8192)]
 Sigma = Annotated[str, Meta(min_length=1, max_length=64 * 1024)]
 RangeHours = Annotated[int, Meta(ge=1, le=24 * 366)]
 #: Five fields (minute, hour, day of month, month, day of week), in UTC.

@@ -123,12 +123,15 @@ class Detection:
         self._evaluator = evaluator
         self._rules = Ruleset() if ruleset is None else ruleset
         self._revision = 0
+        self._refreshing = asyncio.Lock()
 
     async def refresh(self) -> None:
         """Takes over every rule that changed since the last call."""
-        for changed in await store.changed_since(self._database, self._revision):
-            await self._take_over(changed)
-            self._revision = changed.revision
+        # Runs refresh too: one that was overtaken would put an older text in place of a newer.
+        async with self._refreshing:
+            for changed in await store.changed_since(self._database, self._revision):
+                await self._take_over(changed)
+                self._revision = changed.revision
 
     async def _take_over(self, changed: Changed) -> None:
         rule = (

@@ -18,7 +18,7 @@ from shared.contracts.wire import format_time
 from shared.errors import AuroraError, field_error
 
 #: As long as a query of the search may be.
-MAX_QUERY = 2048
+MAX_QUERY = 8192
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _BEFORE, _AFTER = set(":(<>= \t\n"), set(") \t\n")
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")

@@ -34,8 +34,8 @@ MAX_PROBLEMS = 1000
 PART_ITEMS = 4_000
 #: Parsing as much takes some milliseconds, as long as the loop may be busy.
 _INLINE_BYTES = 32 * 1024
-#: What a decoded document counts for against the limit of intake.
-_DOCUMENT_BYTES = 1024
+#: What a decoded document counts for against the limit of intake, beside its texts.
+_DOCUMENT_BYTES = 256
 _AUDIT_EVENT = re.compile(rb"msg=audit\([^)]*\)")
 _log = get_logger("logs")
 
@@ -122,7 +122,7 @@ class Logs:
         What is rejected becomes a dead letter, unless `keep_rejected` is off. Raises AURORA-4290 when intake is at its
         limit, 5030 or 5032 when a store is away: then the events may be stored or not.
         """
-        size = sum(len(item) if isinstance(item, bytes | str) else _DOCUMENT_BYTES for item in items)
+        size = sum(map(_size_of, items))
         with self._writer.admitted(size):
             request = self._request(source, format)
             ids: list[str | None] = [None] * len(items)
@@ -183,6 +183,13 @@ class Logs:
     async def search(self, query: LogQuery) -> LogPage:
         """A page of matching events, newest first. Raises AURORA-4220, also for a search that takes too long."""
         return await search_page(self._store, query)
+
+
+def _size_of(item: Item) -> int:
+    if isinstance(item, bytes | str):
+        return len(item)
+    texts = item.values() if isinstance(item, dict) else ()
+    return _DOCUMENT_BYTES + sum(len(text) for text in texts if isinstance(text, str))
 
 
 def parts_of(items: Sequence[Item]) -> Iterator[range]:
