@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ ruleset(name="out") {{
 SYSLOG_NG = """@version: 3.38
 source lines {{ file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse) program-override("sshd")); }};
 destination aurora {{ syslog("{host}" port({port}) transport("tcp")); }};
+log {{ source(lines); destination(aurora); }};
+"""
+#: 429 and 503 would cost the batch, or end after three tries: as a lost connection, they are tried until they pass.
+SYSLOG_NG_HTTP = """@version: 3.38
+source lines {{ file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse)); }};
+destination aurora {{
+  http(url("{url}/api/v1/siem/logs/ingest?source=syslog-ng-peer") method("POST")
+       headers("X-API-Key: {key}", "Content-Type: text/plain") body("${{MSG}}") delimiter("\\n")
+       batch-lines(100) batch-timeout(200) response-action(429 => disconnect, 503 => disconnect));
+}};
 log {{ source(lines); destination(aurora); }};
 """
 HAS_OMELASTICSEARCH = any(Path("/usr/lib").glob("*/rsyslog/omelasticsearch.so"))
@@ -224,7 +235,7 @@ def syslog_ng(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         pytest.skip("this is no Debian")
     folder = tmp_path_factory.mktemp("syslog-ng")
-    packages = ["syslog-ng-core", "libivykis0", "libnet1", "libpcre3", "libwrap0"]
+    packages = ["syslog-ng-core", "syslog-ng-mod-http", "libcurl4", "libivykis0", "libnet1", "libpcre3", "libwrap0"]
     unpack = 'for package in *.deb; do dpkg -x "$package" root; done'
     for command in (["apt-get", "download", *packages], ["sh", "-ec", unpack]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
@@ -241,6 +252,26 @@ def syslog_ng(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict
     return [program, "-F", "--no-caps", f"--module-path={modules}"], environment
 
 
+@asynccontextmanager
+async def shipping(
+    syslog_ng: tuple[list[str], dict[str, str]], configuration: str, folder: Path
+) -> AsyncIterator[None]:
+    """syslog-ng as long as it is needed. Raises AssertionError when it complained."""
+    command, environment = syslog_ng
+    file = folder / "syslog-ng.conf"
+    file.write_text(configuration)
+    places = [f"--cfgfile={file}", f"--persist-file={folder / 'persist'}", f"--pidfile={folder / 'pid'}"]
+    places.append(f"--control={folder / 'control'}")
+    shipper = await asyncio.create_subprocess_exec(*command, *places, env=environment, stderr=asyncio.subprocess.PIPE)
+    try:
+        yield
+    finally:
+        if shipper.returncode is None:
+            shipper.terminate()
+        _, errors = await shipper.communicate()
+    assert b"rror" not in errors, errors.decode()
+
+
 async def test_syslog_ng(
     stack: Stack,
     api: Session,
@@ -251,20 +282,28 @@ async def test_syslog_ng(
     line, rule = attack
     assert stack.runtime.syslog is not None
     host, _, port = stack.runtime.syslog.rpartition(":")
-    log, configuration = tmp_path / "auth.log", tmp_path / "syslog-ng.conf"
+    log = tmp_path / "auth.log"
     log.write_text(line.partition("]: ")[2] + "\n")
-    configuration.write_text(SYSLOG_NG.format(log=log, host=host, port=port))
-    command, environment = syslog_ng
-    places = [f"--cfgfile={configuration}", f"--persist-file={tmp_path / 'persist'}", f"--pidfile={tmp_path / 'pid'}"]
-    places.append(f"--control={tmp_path / 'control'}")
-    shipper = await asyncio.create_subprocess_exec(*command, *places, env=environment, stderr=asyncio.subprocess.PIPE)
-    try:
+    async with shipping(syslog_ng, SYSLOG_NG.format(log=log, host=host, port=port), tmp_path):
         await alert_of(api, rule)
-    finally:
-        if shipper.returncode is None:
-            shipper.terminate()
-        _, errors = await shipper.communicate()
-    assert b"rror" not in errors, errors.decode()
+
+
+async def test_syslog_ngs_http_destination_with_an_api_key(
+    stack: Stack,
+    api: Session,
+    key: str,
+    attack: tuple[str, str],
+    tmp_path: Path,
+    syslog_ng: tuple[list[str], dict[str, str]],
+) -> None:
+    line, rule = attack
+    log = tmp_path / "auth.log"
+    log.write_text(line + "\n")
+    configuration = SYSLOG_NG_HTTP.format(log=log, url=stack.runtime.gateway, key=key)
+    async with shipping(syslog_ng, configuration, tmp_path):
+        alert = await alert_of(api, rule)
+    assert alert.entities["host"] == "web01"
+    assert (await event_of(api, "syslog-ng-peer")).ecs["source.ip"] == "192.0.2.7"
 
 
 async def test_rsyslogs_omelasticsearch(
