@@ -28,6 +28,7 @@ from shared.errors import (
 )
 from shared.http_errors import REQUEST_ID, error_of, error_response
 from shared.identity import Principal
+from shared.invalid import problems_in_json, problems_of
 from shared.log import get_logger
 
 Q = TypeVar("Q")
@@ -187,7 +188,7 @@ def _decode_query(request: web.Request, kind: type[Q]) -> Q:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise AuroraError(VALIDATION, [problem_of(error, "query")]) from error
+        raise AuroraError(VALIDATION, problems_of(error, values, kind, "query", strict=False)) from error
 
 
 async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:
@@ -201,11 +202,16 @@ async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) 
     if media_type == "application/x-www-form-urlencoded":
         return await _decode_form(data, endpoint.body)
     try:
-        return msgspec.json.decode(data or b"{}", type=endpoint.body)
-    except msgspec.ValidationError as error:
-        raise AuroraError(VALIDATION, [problem_of(error, "body")]) from error
+        return _decode_json(data or b"{}", endpoint.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AuroraError(MALFORMED_REQUEST, message="The body is not valid JSON") from error
+
+
+def _decode_json(data: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise AuroraError(VALIDATION, problems_in_json(error, data, kind, "body")) from error
 
 
 async def _decode_form(data: bytes, kind: Any) -> Any:
@@ -213,11 +219,12 @@ async def _decode_form(data: bytes, kind: Any) -> Any:
 
     try:
         pairs = parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=bool(data), max_num_fields=100)
-        return msgspec.convert(dict(pairs), kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise AuroraError(VALIDATION, [problem_of(error, "body")]) from error
     except ValueError as error:
         raise AuroraError(MALFORMED_REQUEST, message="The body is not a valid form") from error
+    try:
+        return msgspec.convert(dict(pairs), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise AuroraError(VALIDATION, problems_of(error, dict(pairs), kind, "body", strict=False)) from error
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -233,13 +240,3 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     except web.RequestPayloadError as error:
         raise AuroraError(MALFORMED_REQUEST, message="The body could not be read or decompressed") from error
     return bytes(chunks)
-
-
-def problem_of(error: msgspec.ValidationError, root: str) -> dict[str, str]:
-    """msgspec's `... - at `$.limit`` as `{"path": "query.limit", "message": ...}`."""
-    message, _, place = str(error).partition(" - at `")
-    path = root + place.rstrip("`").removeprefix("$")
-    for phrase in ("unknown field `", "missing required field `"):
-        if phrase in message:
-            path = f"{path}.{message.split(phrase)[1].rstrip('`')}"
-    return {"path": path, "message": message}

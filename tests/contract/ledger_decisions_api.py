@@ -23,7 +23,12 @@ _REQUESTS = (
             "Malformed JSON, 404, 405, 413 and 415 too",
             _HTTP + "test_every_refusal_is_the_envelope_and_never_html",
         ),
-        ("detail", "detail lists each invalid field with its path"),
+        (
+            "detail",
+            "detail lists each invalid field with its path",
+            _HTTP + "test_detail_lists_each_invalid_field_with_its_path",
+            "tests/unit/test_invalid.py::test_each_invalid_field_is_named_at_every_depth",
+        ),
         (
             "codes",
             "The codes of the page are the whole set unless an ADR adds one",

@@ -206,6 +206,19 @@ async def test_an_invalid_field_is_named_by_its_path(client: Client) -> None:
     assert [problem["path"] for problem in (await unknown.json())["error"]["detail"]] == ["query.colour"]
 
 
+async def test_detail_lists_each_invalid_field_with_its_path(client: Client) -> None:
+    query = await client.get("/api/v1/alerts?limit=201&status=lost&colour=red", headers=_as("reader"))
+    found = [problem["path"] for problem in (await query.json())["error"]["detail"]]
+    assert found == ["query.limit", "query.status", "query.colour"]
+    wrong = {"severity": 7, "observables": [{"type": "ip", "value": 7}, {"type": "ip"}], "colour": "red"}
+    body = await client.post("/api/v1/alerts", json=wrong, headers=_as("writer"))
+    paths = {"title", "severity", "observables[0].value", "observables[1].value", "colour"}
+    found = [problem["path"] for problem in (await body.json())["error"]["detail"]]
+    assert sorted(found) == sorted(f"body.{path}" for path in paths)
+    broken = await client.post("/api/v1/alerts", data=b'{"severity": 7, ', headers=_as("writer", **JSON))
+    assert broken.status == 400
+
+
 async def test_a_refused_method_names_those_that_are_allowed(client: Client) -> None:
     response = await client.put("/api/v1/alerts", headers=_as("writer"))
     assert set(response.headers[hdrs.ALLOW].split(",")) >= {"GET", "POST"}

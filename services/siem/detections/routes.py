@@ -31,7 +31,8 @@ from shared.contracts.rule_versions import (
 )
 from shared.contracts.wire import decode
 from shared.errors import MALFORMED_REQUEST, NOT_FOUND, VALIDATION, AuroraError, field_error
-from shared.http import Call, Route, bind, json_response, problem_of
+from shared.http import Call, Route, bind, json_response
+from shared.invalid import problem_of
 
 
 def _text(data: bytes) -> str:
