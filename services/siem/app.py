@@ -11,13 +11,13 @@ from services.siem.alerts.routes import routes as alert_routes
 from services.siem.alerts.service import AlertsService
 from services.siem.attack_coverage.routes import routes as attack_coverage_routes
 from services.siem.attack_coverage.service import AttackCoverageService
+from services.siem.batch import Evaluation
 from services.siem.correlations.service import Correlations
 from services.siem.coverage.routes import routes as coverage_routes
 from services.siem.coverage.service import CoverageService
 from services.siem.detections.domain import draft_of
 from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.evaluation import Detection
-from services.siem.detections.evaluators import Beside, Evaluator, Here
 from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
 from services.siem.doors.routes import elasticsearch_routes, splunk_routes, stream_routes
@@ -29,10 +29,11 @@ from services.siem.hunts.runs import HuntRuns
 from services.siem.hunts.service import HuntsService
 from services.siem.hunts.sigma import PastSigma
 from services.siem.logs.routes import routes as log_routes
-from services.siem.logs.service import Logs, read_batch
+from services.siem.logs.service import Logs
 from services.siem.logs.store import WRITE_SETTINGS, LogStore
 from services.siem.logs.writer import Writer
 from services.siem.past import Past
+from services.siem.processes import Processes
 from services.siem.promotion.routes import routes as promotion_routes
 from services.siem.promotion.service import Promotion
 from services.siem.quality.routes import routes as quality_routes
@@ -53,7 +54,7 @@ from services.siem.syslog.service import Collector
 from services.siem.uploads.routes import upload_routes
 from services.siem.worklist.service import Worklist
 from shared import config
-from shared.clickhouse import ClickHouse, Embedded, Server
+from shared.clickhouse import ClickHouse, Embedded, LimitExceededError, Server, unavailable
 from shared.errors import AuroraError
 from shared.http import Route
 from shared.log import get_logger
@@ -75,7 +76,8 @@ async def start(platform: Platform) -> None:
     rejections, retention = RejectionsService(database), Retention(database)
     await retention.refresh()
     rows = LogStore(clickhouse)
-    logs, worklist = await _logs(platform, settings, database, rows, rejections, retention)
+    processes = _processes(platform, settings)
+    logs, worklist = await _logs(platform, settings, database, rows, processes, rejections, retention)
     alerts = AlertsService(database, outbox)
     past = Past(rows)
     suppressions = Suppressions(database, past)
@@ -83,7 +85,6 @@ async def start(platform: Platform) -> None:
     await rules.load_builtin()
     ruleset = Ruleset()
     coverage = CoverageService(database, alerts, outbox)
-    evaluator = _evaluator(platform, settings)
     correlations = Correlations(ruleset, draft_of)
     detection = Detection(
         database,
@@ -92,13 +93,12 @@ async def start(platform: Platform) -> None:
         outbox,
         correlations,
         suppressions,
-        evaluator=evaluator,
+        evaluator=processes,
         ruleset=ruleset,
         ledger=coverage,
     )
     others = Others(rejections.counts, rejections.waiting, rules.enabled, alerts.open_by_severity, worklist.waiting)
     await detection.refresh()
-    platform.spawn("engines", evaluator.start())
     platform.spawn("detection", detection.run())
     alone = settings.clickhouse_url is None
     worker = Worker(database, rows, ruleset, detection, coverage, outbox, evaluate_rows, alone=alone)
@@ -127,11 +127,20 @@ async def start(platform: Platform) -> None:
     await _syslog(platform, settings, logs)
 
 
-def _evaluator(platform: Platform, settings: SiemSettings) -> Evaluator:
-    index, processes = settings.detection_index, settings.detection_processes
-    evaluator: Evaluator = Beside(processes, index=index) if processes else Here(index=index)
-    platform.on_stop(evaluator.close)
-    return evaluator
+def _processes(platform: Platform, settings: SiemSettings) -> Processes:
+    processes = Processes(settings.intake_processes, index=settings.detection_index)
+    platform.spawn("processes", processes.run())
+    platform.check("processes", processes.ready)
+    return processes
+
+
+async def _read_batch(store: LogStore, processes: Processes, seq: int) -> Evaluation | None:
+    """A stored batch, evaluated with the rules of now; None when it was never stored. Raises AURORA-5030, 5032."""
+    try:
+        rows = await store.batch(seq)
+    except LimitExceededError as error:
+        raise unavailable() from error
+    return await processes.again(rows) if rows else None
 
 
 def _runs(platform: Platform, database: Database, worker: Worker, coverage: CoverageService) -> list[Route]:
@@ -209,12 +218,13 @@ async def _logs(
     settings: SiemSettings,
     database: Database,
     store: LogStore,
+    processes: Processes,
     rejections: RejectionsService,
     retention: Retention,
 ) -> tuple[Logs, Worklist]:
     worklist = Worklist(
         database,
-        partial(read_batch, store),
+        partial(_read_batch, store, processes),
         alone=settings.clickhouse_url is None,
         max_events=settings.waiting_events,
     )
@@ -226,4 +236,4 @@ async def _logs(
         platform.spawn(f"log-writer-{number}", writer.run())
     platform.spawn("dead-letters", rejections.run())
     platform.spawn("retention", retention.run())
-    return Logs(store, writer, rejections, retention), worklist
+    return Logs(store, writer, processes, rejections, retention), worklist

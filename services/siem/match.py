@@ -5,6 +5,7 @@ A match knows enough of its event for an alert, a suppression and a correlation 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -35,3 +36,12 @@ class Failure(msgspec.Struct, frozen=True):
     log_id: str
     timestamp: datetime
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What evaluating some events gave. `version` counts the changes of rules that had been taken over by then."""
+
+    matches: list[Match]
+    failures: list[Failure]
+    version: int

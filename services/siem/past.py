@@ -16,7 +16,7 @@ from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.detections.engine.engine import Engine
 from services.siem.evaluate import evaluate_rows
 from services.siem.logs.domain import EARLIEST, LATEST
-from services.siem.logs.service import parse_again
+from services.siem.logs.preparation import parse_again
 from services.siem.logs.store import LogStore, StoredRow
 from services.siem.match import Match
 from shared.clickhouse import LimitExceededError, unavailable

@@ -19,14 +19,14 @@ class SiemSettings:
     #: Bodies that are received and not yet durable; beyond it intake answers 429. What is parsed of them is bounded
     #: by the writer's queue: two bodies of 31 MiB at once take the process to about 1 GB, from 0.35 idle.
     intake_bytes: int = 64 * 1024 * 1024
-    #: Stored events that wait for detection in memory; beyond it they are read again when their turn comes.
+    #: Stored events whose matches wait in memory for their commit; beyond it they are evaluated again in their turn.
     waiting_events: int = 50_000
     #: A search that takes longer is refused.
     search_seconds: float = 10.0
     #: Off: every rule is tried on every event of its log source. The matches are the same; the index is the speed.
     detection_index: bool = True
-    #: Processes that evaluate rules beside this one; 0: rules are evaluated in it, which takes from intake.
-    detection_processes: int = 1
+    #: Processes beside this one that parse, encode and evaluate events. One for each core that intake may have.
+    intake_processes: int = 2
     #: Where syslog is taken, each `host:port`; not set: not at all. The TLS listener needs a certificate and its key.
     syslog_udp: str | None = None
     syslog_tcp: str | None = None

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from services.siem.batch import Batch, StoredEvent
-from services.siem.event import Event
-from services.siem.logs.service import Logs, read_batch
+from services.siem.batch import Batch, Evaluation, StoredEvent
+from services.siem.logs.preparation import Body, Request, parse_again, prepare
 from services.siem.logs.store import LogStore
-from services.siem.logs.writer import Writer
+from services.siem.match import Found
 from services.siem.worklist.service import Worklist
 from shared.clickhouse import ClickHouse, Embedded
 from shared.clock import new_id, utc_now
-from shared.contracts.logs import IngestQuery
 from shared.errors import CONFLICT, UNAVAILABLE, AuroraError
 from shared.postgres import Database
 from tests import stack
@@ -46,15 +43,17 @@ class Stored:
     """What was stored, by batch."""
 
     def __init__(self) -> None:
-        self.batches: dict[int, list[StoredEvent]] = {}
+        self.batches: dict[int, Evaluation] = {}
 
-    async def read(self, seq: int) -> list[StoredEvent]:
-        return self.batches.get(seq, [])
+    async def read(self, seq: int) -> Evaluation | None:
+        return self.batches.get(seq)
 
 
-def events(count: int) -> list[StoredEvent]:
-    now = utc_now()
-    return [StoredEvent(new_id(), now, "test", Event(now, "test", f"event {n}", {})) for n in range(count)]
+def evaluation() -> Evaluation:
+    """One that is done; what was found is of no interest here."""
+    done: Evaluation = asyncio.get_running_loop().create_future()
+    done.set_result(Found([], [], 1))
+    return done
 
 
 async def started(database: Database, stored: Stored, *, alone: bool = True, max_events: int = 1000) -> Worklist:
@@ -66,8 +65,8 @@ async def started(database: Database, stored: Stored, *, alone: bool = True, max
 async def store(worklist: Worklist, stored: Stored, count: int = 1) -> int:
     """A batch that is stored and handed over; its number."""
     seq = await worklist.open(count)
-    stored.batches[seq] = events(count)
-    await worklist.stored(seq, stored.batches[seq])
+    stored.batches[seq] = evaluation()
+    await worklist.stored(seq, count, [stored.batches[seq]])
     return seq
 
 
@@ -92,7 +91,7 @@ async def test_batches_come_in_the_order_stored_and_end_with_the_transaction(dat
     numbers = [await store(worklist, stored, 2) for _ in range(3)]
     batches = [await soon(worklist) for _ in range(3)]
     assert [batch.seq for batch in batches] == numbers
-    assert [batch.events for batch in batches] == list(stored.batches.values())
+    assert [(batch.size, batch.evaluations) for batch in batches] == [(2, [done]) for done in stored.batches.values()]
     with pytest.raises(AssertionError, match="rolled back"):
         await finish(database, worklist, batches[0], commit=False)
     assert await database.fetchval("SELECT count(*) FROM batches") == 3
@@ -108,16 +107,17 @@ async def test_a_batch_that_is_given_back_comes_again_after_the_others(database:
     await worklist.release(await soon(worklist))
     batch, again = await soon(worklist), await soon(worklist)
     assert (batch.seq, again.seq) == (second, first)
-    assert (again.events, again.attempts) == (stored.batches[first], 1)
+    assert (again.evaluations, again.attempts) == ([stored.batches[first]], 1)
 
 
 async def test_after_a_restart_what_was_left_is_read_again_at_once(database: Database) -> None:
     stored = Stored()
     killed = await started(database, stored)
     seq = await store(killed, stored, 3)
-    handed_out = await soon(killed)
+    await soon(killed)
+    stored.batches[seq] = again = evaluation()
     batch = await soon(await started(database, stored))
-    assert (batch.seq, batch.events) == (seq, handed_out.events)
+    assert (batch.seq, batch.evaluations) == (seq, [again])
 
 
 async def test_a_batch_that_was_never_stored_is_forgotten(database: Database) -> None:
@@ -133,26 +133,27 @@ async def test_a_failed_insert_is_looked_at_again_whatever_it_did(database: Data
     stored = Stored()
     worklist = await started(database, stored)
     lost, kept = await worklist.open(1), await worklist.open(1)
-    stored.batches[kept] = events(1)
+    stored.batches[kept] = evaluation()
     worklist.failed(lost)
     worklist.failed(kept)
     batch = await soon(worklist)
-    assert (batch.seq, batch.events) == (kept, stored.batches[kept])
+    assert (batch.seq, batch.evaluations) == (kept, [stored.batches[kept]])
     await finish(database, worklist, batch)
     assert await nothing_left(database)
 
 
-async def test_events_beyond_the_limit_wait_outside_of_memory(database: Database) -> None:
+async def test_beyond_the_limit_events_are_evaluated_again_when_their_turn_comes(database: Database) -> None:
     stored = Stored()
     worklist = await started(database, stored, max_events=3)
     numbers = [await store(worklist, stored, 2) for _ in range(3)]
-    stored.batches[numbers[0]] = []  # from memory, so it isn't read
-    stored.batches[numbers[1]] = events(7)  # dropped from memory, so it is
+    first, later = stored.batches[numbers[0]], evaluation()
+    stored.batches[numbers[0]] = later  # from memory, so it isn't read
+    stored.batches[numbers[1]] = later  # dropped from memory, so it is
     batches = [await soon(worklist) for _ in range(3)]
-    assert [(batch.seq, len(batch.events)) for batch in batches] == [
-        (numbers[0], 2),
-        (numbers[1], 7),
-        (numbers[2], 2),
+    assert [(batch.seq, batch.evaluations) for batch in batches] == [
+        (numbers[0], [first]),
+        (numbers[1], [later]),
+        (numbers[2], [stored.batches[numbers[2]]]),
     ]
 
 
@@ -180,13 +181,13 @@ async def test_a_writer_that_lost_its_lease_neither_acknowledges_nor_completes(d
     evaluated = await store(stalled, stored)
     batch = await soon(stalled)
     written = await stalled.open(1)
-    stored.batches[written] = events(1)
+    stored.batches[written] = evaluation()
     # As if its process had been stopped for longer than the lease.
     await database.execute("UPDATE writers SET alive_until = now() - interval '1 second'")
     other = await started(database, stored, alone=False)
     assert {(await soon(other)).seq, (await soon(other)).seq} == {evaluated, written}
     with pytest.raises(AuroraError) as refused:
-        await stalled.stored(written, stored.batches[written])
+        await stalled.stored(written, 1, [stored.batches[written]])
     assert refused.value.code is UNAVAILABLE
     with pytest.raises(AuroraError) as conflict:
         await finish(database, stalled, batch)
@@ -196,35 +197,28 @@ async def test_a_writer_that_lost_its_lease_neither_acknowledges_nor_completes(d
     assert (await soon(stalled)).seq == own
 
 
-async def test_a_batch_is_read_again_as_it_was_parsed_first(database: Database) -> None:
+async def test_a_batch_is_parsed_again_as_it_was_at_first() -> None:
     with stack.data_folder() as folder:
         clickhouse = await ClickHouse.open(Embedded(folder / "engine"))
         await clickhouse.apply(SIEM / "clickhouse")
         logs = LogStore(clickhouse)
-        first = Worklist(database, partial(read_batch, logs), alone=True)
-        await first.start()
-        writer = Writer(logs, first, max_bytes=1_000_000)
-        service = Logs(logs, writer)
-        # The writer starts after both requests wait, so that one batch holds both.
-        requests = [
-            asyncio.create_task(service.ingest(b"\n".join([SYSCALL, EXECVE]), "text/plain", IngestQuery(source="a"))),
-            asyncio.create_task(service.ingest(b'{"n": 1, "message": "json"}', "application/json", IngestQuery())),
-            asyncio.create_task(service.ingest(EXECVE, "text/plain", IngestQuery(source="b", format="text"))),
-        ]
-        await asyncio.sleep(0)
-        running = asyncio.create_task(writer.run())
-        await asyncio.gather(*requests)
-        running.cancel()
-        in_memory = await soon(first)
-        again = Worklist(database, partial(read_batch, logs), alone=True)
-        await again.start()
-        read = await soon(again)
-        assert read.seq == in_memory.seq
-        assert len(read.events) == 4
+        first: list[StoredEvent] = []
+        rows: list[bytes] = []
+        for content, source, form in (
+            (Body(b"\n".join([SYSCALL, EXECVE]), "text/plain"), "a", None),
+            (Body(b'{"n": 1, "message": "json"}', "application/json"), "b", None),
+            (Body(EXECVE, "text/plain"), "c", "text"),
+        ):
+            for part, events in prepare(content, Request(new_id(), utc_now(), source, form, {})):
+                first += events
+                rows += part.rows
+        await logs.insert(7, rows)
+        again = parse_again(await logs.batch(7))
 
-        def by_id(batch: Batch) -> list[StoredEvent]:
-            return sorted(batch.events, key=lambda stored: stored.log_id)
+        def by_id(events: list[StoredEvent]) -> list[StoredEvent]:
+            return sorted(events, key=lambda stored: stored.log_id)
 
-        assert by_id(read) == by_id(in_memory)
-        assert any(view.category == "process_creation" for stored in read.events for view in stored.event.views)
+        assert len(again) == 4
+        assert [stored.event for stored in by_id(again)] == [stored.event for stored in by_id(first)]
+        assert any(view.category == "process_creation" for stored in again for view in stored.event.views)
         await clickhouse.close()

@@ -1,4 +1,4 @@
-"""The detection loop: takes stored batches in turn, evaluates every rule over every event, raises the alerts.
+"""The detection loop: takes stored batches in turn, and raises the alerts for what their events match.
 
 `Detection.commit` is the one way from matches to alerts, for the loop and for runs over the past alike. A match is
 recorded by rule and event, and one that is recorded already is no news; alerts, their events and the batch's completion
@@ -22,10 +22,9 @@ from services.siem.detections import domain, store
 from services.siem.detections.engine.compile import compile_rule
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, decode
 from services.siem.detections.engine.ruleset import Ruleset
-from services.siem.detections.evaluators import FAILURES, Evaluator
 from services.siem.detections.store import Changed
 from services.siem.draft import Draft
-from services.siem.match import Failure, Match
+from services.siem.match import Failure, Found, Match
 from shared import telemetry
 from shared.clock import utc_now
 from shared.contracts.alerts import Alert
@@ -37,8 +36,9 @@ from shared.postgres import Connection, Database
 from shared.telemetry import REGISTRY
 
 EVENTS = Counter("aurora_detection_events_total", "Events evaluated", registry=REGISTRY)
+FAILURES = Counter("aurora_detection_failures_total", "Events that could not be evaluated", registry=REGISTRY)
 MATCHES = Counter("aurora_detection_matches_total", "Rule matches", registry=REGISTRY)
-SECONDS = Histogram("aurora_detection_batch_duration_seconds", "Time to evaluate a batch", registry=REGISTRY)
+SECONDS = Histogram("aurora_detection_batch_duration_seconds", "From a batch's turn to its commit", registry=REGISTRY)
 _RETRY_SECONDS = 0.5
 _LOG_IDS = 20
 _log = get_logger("detection")
@@ -55,6 +55,22 @@ class Batches(Protocol):
 
     async def release(self, batch: Batch) -> None:
         """Gives it back, to be handed out again."""
+
+    async def again(self, batch: Batch) -> None:
+        """Has its events read and evaluated again, with the rules of now."""
+
+
+class Evaluator(Protocol):
+    """Holds events against a changing set of rules. `version` is of the set as it is now (see Found)."""
+
+    @property
+    def version(self) -> int: ...
+
+    def add(self, rule: CompiledRule) -> None:
+        """Serve a rule for what comes from now on, in place of one with the same id."""
+
+    def remove(self, rule_id: str) -> None:
+        """Stop serving a rule; an unknown id is no error."""
 
 
 class Alerts(Protocol):
@@ -97,7 +113,7 @@ class Outcome:
 
 
 class Detection:
-    """One evaluation loop. `evaluator` is its own: the loop keeps its rules up to date."""
+    """One evaluation loop. The loop keeps the evaluator's rules up to date."""
 
     def __init__(
         self,
@@ -157,7 +173,7 @@ class Detection:
                 _log.warning("batch waits", batch=batch.seq, reason=error.code.code, detail=error.detail)
                 await self._give_back(batch)
             except Exception as error:  # noqa: BLE001 - a batch that breaks must not stop the others; it stays on the list
-                FAILURES.inc(len(batch.events))
+                FAILURES.inc(batch.size)
                 _log.error("batch broke", batch=batch.seq, attempts=batch.attempts, exc_info=error)
                 await self._give_back(batch)
 
@@ -167,16 +183,27 @@ class Detection:
         await asyncio.sleep(_RETRY_SECONDS)
 
     async def evaluate(self, batch: Batch) -> None:
-        """Evaluates one batch and commits what follows from it."""
+        """Waits until one batch is evaluated, and commits what follows from it."""
         await self.refresh()
         started = time.perf_counter()
-        matches, failures = await self._evaluator.evaluate(batch.events)
+        matches, failures = await self._found(batch)
+        FAILURES.inc(len(failures))
         async with self._database.transaction() as connection:
             await self.commit(connection, matches, failures)
             await self._batches.complete(connection, batch)
         self._outbox.wake()
-        EVENTS.inc(len(batch.events))
+        EVENTS.inc(batch.size)
         SECONDS.observe(time.perf_counter() - started)
+
+    async def _found(self, batch: Batch) -> tuple[list[Match], list[Failure]]:
+        """What a batch matches. Rules that were acknowledged before its events came were there when they were tried:
+        where one wasn't known yet, or nobody knows any more, the events are tried again."""
+        needed = self._evaluator.version
+        while True:
+            found = await asyncio.gather(*batch.evaluations)
+            if all(part is not None and part.version >= needed for part in found):
+                return _joined(part for part in found if part is not None)
+            await self._batches.again(batch)
 
     async def commit(
         self, connection: Connection, matches: list[Match], failures: Sequence[Failure], run_id: UUID | None = None
@@ -220,6 +247,14 @@ class Detection:
             with telemetry.continued("detect", draft.trace):
                 await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
         return raised
+
+
+def _joined(parts: Iterable[Found]) -> tuple[list[Match], list[Failure]]:
+    matches, failures = list[Match](), list[Failure]()
+    for part in parts:
+        matches += part.matches
+        failures += part.failures
+    return matches, failures
 
 
 def _matched(rule: CompiledRule, draft: Draft, alert: Alert) -> DetectionMatched:

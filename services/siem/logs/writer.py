@@ -10,12 +10,12 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.siem.batch import StoredEvent
+from services.siem.batch import Evaluation
 from services.siem.logs.store import LogStore
 from shared.errors import RATE_LIMITED, AuroraError
 from shared.log import get_logger
@@ -41,25 +41,20 @@ class Worklist(Protocol):
     async def open(self, rows: int) -> int:
         """Enters a batch that is about to be stored; its number."""
 
-    async def stored(self, seq: int, events: list[StoredEvent]) -> None:
-        """The batch is stored."""
+    async def stored(self, seq: int, rows: int, evaluations: list[Evaluation]) -> None:
+        """The batch is stored; what its parts match is on its way."""
 
     def failed(self, seq: int) -> None:
         """The batch may be stored or not."""
 
 
 @dataclass(slots=True)
-class Prepared:
-    """Accepted events of one request: parsed, and encoded as rows."""
-
-    events: list[StoredEvent] = field(default_factory=list)
-    rows: list[bytes] = field(default_factory=list)
-    size: int = 0
-
-
-@dataclass(slots=True)
 class _Waiting:
-    prepared: Prepared
+    """Rows that are stored together, `size` bytes of them."""
+
+    rows: list[bytes]
+    size: int
+    evaluation: Evaluation
     durable: asyncio.Future[AuroraError | None]
 
 
@@ -91,17 +86,17 @@ class Writer:
             IN_FLIGHT.set(self._in_flight)
 
     async def room(self) -> None:
-        """Waits until so few rows wait that more may be parsed: a parsed event takes thirty times its size."""
+        """Waits until so few rows wait that more may be prepared."""
         async with self._taken:
             await self._taken.wait_for(lambda: self._rows_waiting < BATCH_ROWS)
 
-    async def add(self, prepared: Prepared) -> asyncio.Future[AuroraError | None]:
-        """Queues events. The future is done when they are durable and on the work list, or has what went wrong: then
-        they may be stored or not."""
+    async def add(self, rows: list[bytes], size: int, evaluation: Evaluation) -> asyncio.Future[AuroraError | None]:
+        """Queues rows, `size` bytes of them. The future is done when they are durable and on the work list, or has what
+        went wrong: then they may be stored or not."""
         durable: asyncio.Future[AuroraError | None] = asyncio.get_running_loop().create_future()
         async with self._changed:
-            self._queue.append(_Waiting(prepared, durable))
-            self._rows_waiting += len(prepared.rows)
+            self._queue.append(_Waiting(rows, size, evaluation, durable))
+            self._rows_waiting += len(rows)
             self._changed.notify()
         return durable
 
@@ -136,22 +131,21 @@ class Writer:
         rows = size = 0
         while self._queue and (not taken or (rows < BATCH_ROWS and size < BATCH_BYTES)):
             waiting = self._queue.popleft()
-            rows += len(waiting.prepared.rows)
-            size += waiting.prepared.size
+            rows += len(waiting.rows)
+            size += waiting.size
             taken.append(waiting)
         self._rows_waiting -= rows
         return taken
 
     async def _store_together(self, batch: list[_Waiting]) -> None:
-        events = [event for waiting in batch for event in waiting.prepared.events]
-        rows = [row for waiting in batch for row in waiting.prepared.rows]
+        rows = [row for waiting in batch for row in waiting.rows]
         refusal: AuroraError | None = None
         seq: int | None = None
         try:
             with INSERT_SECONDS.time():
                 seq = await self._worklist.open(len(rows))
                 await self._store.insert(seq, rows)
-                await self._worklist.stored(seq, events)
+                await self._worklist.stored(seq, len(rows), [waiting.evaluation for waiting in batch])
         except AuroraError as error:
             _log.warning("batch not stored", batch=seq, rows=len(rows), reason=error.code.code)
             refusal = AuroraError(error.code, error.detail, retry_after=error.retry_after or _RETRY_SECONDS)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from services.siem.batch import Batch, StoredEvent
+from services.siem.batch import Batch, Evaluation
 from services.siem.worklist import store
 from shared.clock import new_id
 from shared.errors import CONFLICT, UNAVAILABLE, AuroraError
@@ -30,30 +30,32 @@ _BEAT_SECONDS = 3.0
 _LOOK_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.5
 _LAST_RETRY_SECONDS = 30.0
+_APART_RETRY_SECONDS = 5.0
 _log = get_logger("worklist")
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A batch of ours; without `events` it must be read again."""
+    """A batch of ours; without `evaluations` it must be read again."""
 
     seq: int
-    events: list[StoredEvent] | None = None
+    size: int = 0
+    evaluations: list[Evaluation] | None = None
     attempts: int = 0
 
 
 class Worklist:
     """The work list as one writer sees it.
 
-    `read` gives the stored events of a batch, none when it was never stored. `alone` says that no other process can
-    use the store, so whatever an earlier writer left is taken over at once. Beyond `max_events` waiting, events are
-    dropped from memory and read again when their turn comes.
+    `read` has the stored events of a batch evaluated again; None when it was never stored. `alone` says that no other
+    process can use the store, so whatever an earlier writer left is taken over at once. Beyond `max_events` waiting,
+    what was found is dropped from memory, and the events are read again when their turn comes.
     """
 
     def __init__(
         self,
         database: Database,
-        read: Callable[[int], Awaitable[list[StoredEvent]]],
+        read: Callable[[int], Awaitable[Evaluation | None]],
         *,
         alone: bool,
         max_events: int = 50_000,
@@ -94,18 +96,19 @@ class Worklist:
         """How many batches, and events in them, are being stored or wait for detection, of all processes."""
         return await store.waiting(self._database)
 
-    async def open(self, rows: int) -> int:
-        """Enters a batch that is about to be stored; its number."""
-        return await store.open_batch(self._database, self._writer, rows)
+    async def open(self, rows: int, *, apart: bool = False) -> int:
+        """Enters a batch that is about to be stored; its number. `apart` says that it has audit records which others
+        complete: `take_apart` gives it out once more after it is complete."""
+        return await store.open_batch(self._database, self._writer, rows, apart=apart)
 
-    async def stored(self, seq: int, events: list[StoredEvent]) -> None:
+    async def stored(self, seq: int, rows: int, evaluations: list[Evaluation]) -> None:
         """The batch is stored: hand it to detection. Raises AURORA-5030 when the batch isn't ours any more.
 
         That check comes after the store, so whoever took the batch over either saw its events or makes this fail.
         """
         if not await store.owns(self._database, self._writer, seq):
             raise AuroraError(UNAVAILABLE, {"dependency": "postgres"}, retry_after=1)
-        self._push(_Entry(seq, events))
+        self._push(_Entry(seq, rows, evaluations))
 
     def failed(self, seq: int) -> None:
         """Storing failed, which may have stored the batch or not: look later."""
@@ -115,14 +118,29 @@ class Worklist:
         """Waits for a batch; those of dead writers first, then ours in the order stored."""
         while True:
             entry = await self._take()
-            events = entry.events if entry.events is not None else await self._read_again(entry)
-            if events is not None:
-                return Batch(entry.seq, events, entry.attempts)
+            if entry.evaluations is not None:
+                return Batch(entry.seq, entry.size, entry.evaluations, entry.attempts)
+            evaluation = await self._read_again(entry)
+            if evaluation is not None:
+                return Batch(entry.seq, entry.size, [evaluation], entry.attempts)
+
+    async def again(self, batch: Batch) -> None:
+        """Has the batch's events evaluated again, with the rules of now. Raises AURORA-5030 or 5032."""
+        evaluation = await self._read(batch.seq)
+        batch.evaluations = [] if evaluation is None else [evaluation]
 
     async def complete(self, connection: Connection, batch: Batch) -> None:
         """Takes the batch off the list in the caller's transaction. Raises AURORA-4090 when another has it now."""
         if not await store.remove(connection, self._writer, batch.seq):
             raise AuroraError(CONFLICT, {"batch": batch.seq}, message="Another process has taken the batch over")
+
+    async def take_apart(self, connection: Connection) -> int | None:
+        """A batch whose audit records have had time to be completed; it is off the list when the caller commits."""
+        return await store.take_apart(connection)
+
+    async def put_off(self, seq: int) -> None:
+        """`take_apart` gives the batch out later."""
+        await store.put_off(self._database, seq, _APART_RETRY_SECONDS)
 
     async def release(self, batch: Batch) -> None:
         """Gives a batch back after a failure; it comes again after the others, later each time."""
@@ -131,14 +149,14 @@ class Worklist:
         except AuroraError:
             ours = True  # the database is away, which is why it comes back
         if ours:
-            self._retry(_Entry(batch.seq, batch.events, batch.attempts))
+            self._retry(_Entry(batch.seq, batch.size, batch.evaluations, batch.attempts))
 
     def _push(self, entry: _Entry) -> None:
-        if entry.events is not None:
-            if self._events_waiting and self._events_waiting + len(entry.events) > self._max_events:
-                entry.events = None
+        if entry.evaluations is not None:
+            if self._events_waiting and self._events_waiting + entry.size > self._max_events:
+                entry.evaluations = None
             else:
-                self._events_waiting += len(entry.events)
+                self._events_waiting += entry.size
                 WAITING.set(self._events_waiting)
         self._waiting.append(entry)
         self._arrived.set()
@@ -158,8 +176,9 @@ class Worklist:
                 self._look_at = loop.time() + _LOOK_SECONDS
             if self._waiting:
                 entry = self._waiting.popleft()
-                self._events_waiting -= len(entry.events or ())
-                WAITING.set(self._events_waiting)
+                if entry.evaluations is not None:
+                    self._events_waiting -= entry.size
+                    WAITING.set(self._events_waiting)
                 return entry
             self._arrived.clear()
             try:
@@ -178,10 +197,10 @@ class Worklist:
             _log.info("batch taken over", batch=seq)
         return seq
 
-    async def _read_again(self, entry: _Entry) -> list[StoredEvent] | None:
+    async def _read_again(self, entry: _Entry) -> Evaluation | None:
         try:
-            events = await self._read(entry.seq)
-            if not events:
+            evaluation = await self._read(entry.seq)
+            if evaluation is None:
                 # Stored by nobody, so acknowledged to nobody.
                 await store.remove(self._database, self._writer, entry.seq)
                 _log.info("batch was never stored", batch=entry.seq)
@@ -189,4 +208,4 @@ class Worklist:
             _log.warning("batch can't be read yet", batch=entry.seq, reason=error.code.code)
             self._retry(entry)
             return None
-        return events or None
+        return evaluation
