@@ -30,6 +30,8 @@ class Event:
     `timestamp` is aware UTC; `dataset` names the format ("linux.auth", "auditd", "nginx.access", "windows.sysmon");
     `message` is one readable line; `ecs` is flat, dotted ECS 8 names -> scalar or list of scalars (never nested,
     without `@timestamp` and `message`); `raw` is the event as received (a JSON object in compact form).
+    `apart` says that records which complete it came in another request, or may yet: until it is looked at beside them
+    it has the view of its own record only.
     """
 
     timestamp: datetime
@@ -38,3 +40,4 @@ class Event:
     ecs: dict[str, Any]
     views: list[View] = field(default_factory=list)
     raw: str = ""
+    apart: bool = False

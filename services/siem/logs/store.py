@@ -5,6 +5,7 @@ Every search is two queries: the first finds the ids of a page in narrow columns
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,8 +19,15 @@ from services.siem.logs.rows import join_rows
 from shared.clickhouse import ClickHouse
 from shared.contracts.logs import LogEvent, TimeCount, ValueCount
 
-_ROW = "id, timestamp, receipt, part, row, ingested_at, source, format, dataset, raw"
+_ROW = (
+    "id, timestamp, receipt, part, row, ingested_at, source, format, dataset, raw, "
+    "dataset = 'auditd' AND logsource = '' AS apart"
+)
 _WIDE = "id, timestamp, ingested_at, source, dataset, message, ecs, raw, receipt"
+_SERIAL = re.compile(r"audit\([\d.]+:(\d{1,19})\)")
+_MILLISECOND = timedelta(milliseconds=1)
+#: One syscall makes fewer.
+_MAX_SERIAL_RECORDS = 64
 _RAW = frozenset({"raw", "event.original"})
 #: For the engine that rows are inserted into. Text indexes are built when parts are merged: at every insert they would
 #: cost a third of its rate, and parts that aren't merged yet are small enough to be read.
@@ -42,7 +50,8 @@ class Search:
 class StoredRow:
     """What is needed to parse an event again just as it was parsed first, and its place in time.
 
-    `siblings` are the audit records, itself among them, that were parsed together with it.
+    `siblings` are the audit records, itself among them, that complete it: those that were parsed together with it, or
+    where it is `apart`, those of its serial that came from its source in whichever request.
     """
 
     id: str
@@ -55,6 +64,7 @@ class StoredRow:
     format: str
     dataset: str
     raw: str
+    apart: bool = False
     siblings: Sequence[StoredRow] = ()
 
 
@@ -76,6 +86,16 @@ class LogStore:
             {"seq": seq},
         )
         return [StoredRow(**row) for row in rows]
+
+    async def apart(self, seq: int) -> list[StoredRow]:
+        """The audit records of a batch that others complete, with the siblings that are stored by now."""
+        rows = await self._clickhouse.query(
+            f"SELECT {_ROW} FROM logs WHERE batch = {{seq:UInt64}} AND apart ORDER BY timestamp, id",  # noqa: S608 - a constant
+            {"seq": seq},
+        )
+        found = [StoredRow(**row) for row in rows]
+        await self._add_serials(found)
+        return found
 
     async def rows(
         self,
@@ -103,7 +123,8 @@ class LogStore:
             bound,
         )
         rows = [StoredRow(**row) for row in found]
-        await self._add_siblings([row for row in rows if row.dataset == "auditd"])
+        await self._add_siblings([row for row in rows if row.dataset == "auditd" and not row.apart])
+        await self._add_serials([row for row in rows if row.apart])
         return rows
 
     async def _add_siblings(self, rows: Sequence[StoredRow]) -> None:
@@ -122,6 +143,34 @@ class LogStore:
             parts.setdefault((sibling.receipt, sibling.part), []).append(sibling)
         for row in rows:
             row.siblings = parts.get((row.receipt, row.part), [])
+
+    async def _add_serials(self, rows: Sequence[StoredRow]) -> None:
+        """Each gets the records of its serial, which share source and time, from whichever request; bounded."""
+        if not rows:
+            return
+        serials = {row.id: _serial(row.raw) for row in rows}
+        found = await self._clickhouse.query(
+            f"SELECT {_ROW} FROM logs "  # noqa: S608 - a constant
+            "PREWHERE timestamp BETWEEN {first:DateTime64(3, 'UTC')} AND {last:DateTime64(3, 'UTC')} "
+            "AND toUnixTimestamp64Milli(timestamp) IN {times:Array(Int64)} AND dataset = 'auditd' "
+            "WHERE source IN {sources:Array(String)} "
+            "AND JSONExtractUInt(ecs, 'auditd.serial') IN {serials:Array(UInt64)} "
+            "ORDER BY receipt, part, row "
+            f"LIMIT {_MAX_SERIAL_RECORDS} BY source, timestamp, host_name, JSONExtractUInt(ecs, 'auditd.serial')",
+            {
+                "first": min(row.timestamp for row in rows),
+                "last": max(row.timestamp for row in rows),
+                "times": sorted({(row.timestamp - EPOCH) // _MILLISECOND for row in rows}),
+                "sources": sorted({row.source for row in rows}),
+                "serials": sorted(set(serials.values())),
+            },
+        )
+        groups: dict[tuple[str, datetime, int], list[StoredRow]] = {}
+        for values in found:
+            sibling = StoredRow(**values)
+            groups.setdefault((sibling.source, sibling.timestamp, _serial(sibling.raw)), []).append(sibling)
+        for row in rows:
+            row.siblings = groups.get((row.source, row.timestamp, serials[row.id]), [])
 
     async def page(self, search: Search, limit: int) -> list[Position]:
         """Where up to `limit` matching events are, newest first. Raises LimitExceededError."""
@@ -186,6 +235,11 @@ class LogStore:
             binder.values,
         )
         return [ValueCount(row["value"], row["n"]) for row in rows]
+
+
+def _serial(raw: str) -> int:
+    match = _SERIAL.search(raw)
+    return 0 if match is None else int(match[1])
 
 
 def _fields(ecs: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from uuid import UUID
 
 from shared.postgres import Connection, Database
 
+#: Records of one serial that a shipper sends apart arrive within this time of one another.
+APART_SECONDS = 2.0
+
 
 async def beat(database: Database, writer: UUID, seconds: float) -> None:
     """Says that the writer is alive for the next `seconds`, and clears away those long gone."""
@@ -32,9 +35,11 @@ async def retire_others(database: Database, writer: UUID) -> None:
     await database.execute("DELETE FROM writers WHERE id <> $1", writer)
 
 
-async def open_batch(database: Database, writer: UUID, rows: int) -> int:
-    """A new batch of the writer; its number, committed."""
-    seq: int = await database.fetchval("INSERT INTO batches (owner, rows) VALUES ($1, $2) RETURNING seq", writer, rows)
+async def open_batch(database: Database, writer: UUID, rows: int, *, apart: bool = False) -> int:
+    """A new batch of the writer; its number, committed. `apart`: it has audit records which others complete."""
+    seq: int = await database.fetchval(
+        "INSERT INTO batches (owner, rows, apart) VALUES ($1, $2, $3) RETURNING seq", writer, rows, apart
+    )
     return seq
 
 
@@ -64,5 +69,32 @@ async def waiting(database: Database) -> tuple[int, int]:
 
 
 async def remove(database: Database | Connection, writer: UUID, seq: int) -> bool:
-    """Takes the batch off the list; False when it isn't the writer's any more."""
-    return bool(await database.execute("DELETE FROM batches WHERE seq = $1 AND owner = $2", seq, writer))
+    """Takes the batch off the list; False when it isn't the writer's any more. One with audit records that others
+    complete goes to the list of those that are looked at once more."""
+    removed: int = await database.fetchval(
+        """WITH gone AS (DELETE FROM batches WHERE seq = $1 AND owner = $2 RETURNING seq, apart),
+                again AS (INSERT INTO apart_batches (seq, due)
+                          SELECT seq, now() + make_interval(secs => $3) FROM gone WHERE apart)
+           SELECT count(*) FROM gone""",
+        seq,
+        writer,
+        APART_SECONDS,
+    )
+    return bool(removed)
+
+
+async def take_apart(connection: Connection) -> int | None:
+    """A batch whose audit records have had time to be completed, off the list when the transaction commits."""
+    seq: int | None = await connection.fetchval(
+        """DELETE FROM apart_batches WHERE seq = (
+             SELECT seq FROM apart_batches WHERE due <= now() ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED)
+           RETURNING seq"""
+    )
+    return seq
+
+
+async def put_off(database: Database, seq: int, seconds: float) -> None:
+    """Looks at a batch's audit records later."""
+    await database.execute(
+        "UPDATE apart_batches SET due = now() + make_interval(secs => $2) WHERE seq = $1", seq, seconds
+    )

@@ -2,6 +2,10 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
+from services.siem.event import Event
+from services.siem.logs.parsers import join_apart, parse_items
 from tests.unit.parsers.parsing import event, events, view
 
 SERIAL = "msg=audit(1604996384.965:93777):"
@@ -186,3 +190,46 @@ def test_what_one_serial_shares_is_bounded() -> None:
     assert len(found[1].ecs["process.command_line"]) > 60_000
     assert len(found[2].ecs["process.command_line"]) == 2048
     assert "process.command_line" not in found[101].ecs
+
+
+RECORDS = (SYSCALL, EXECVE, CWD, PATH, TITLE)
+#: In two requests: every way of telling who comes in the first.
+SPLITS = [[line for number, line in enumerate(RECORDS) if mask >> number & 1] for mask in range(1, 31)]
+
+
+def parsed(lines: list[str]) -> list[Event]:
+    results = parse_items(
+        [line.encode() for line in lines], source="s", received_at=datetime(2026, 1, 1, tzinfo=UTC), continued=True
+    )
+    return [result for result in results if isinstance(result, Event)]
+
+
+@pytest.mark.parametrize("first", SPLITS, ids=lambda lines: " ".join(line.split()[1][5:] for line in lines))
+def test_records_of_two_requests_say_together_what_they_say_in_one(first: list[str]) -> None:
+    pieces = [*parsed(first), *parsed([line for line in RECORDS if line not in first])]
+    assert any(event.apart for event in pieces), "something must ask for a second look"
+    join_apart(pieces)
+    whole = {found.raw: found for found in events(*RECORDS)}
+    assert {event.raw: event for event in pieces} == whole
+
+
+def test_records_that_are_apart_are_silent_until_they_are_looked_at_together() -> None:
+    (syscall,) = parsed([SYSCALL])
+    execve, path = parsed([EXECVE, PATH])
+    for found in (syscall, execve, path):
+        assert (found.apart, [one.category for one in found.views]) == (True, [None])
+
+
+def test_what_lacks_nothing_isnt_apart() -> None:
+    listen = SYSCALL.replace("syscall=59", "syscall=50")
+    failed = SYSCALL.replace("success=yes", "success=no")
+    login = f"type=USER_LOGIN {SERIAL} pid=1 uid=0 msg='op=login acct=\"root\" res=failed'"
+    for lines in ([listen], [failed], [login], [SYSCALL, EXECVE], list(RECORDS)):
+        assert not any(event.apart for event in parsed(lines))
+
+
+def test_what_never_comes_isnt_waited_for() -> None:
+    (execve,) = parsed([EXECVE])
+    join_apart([execve])
+    assert [one.category for one in execve.views] == [None, "process_creation"]
+    assert not execve.apart

@@ -32,6 +32,10 @@ class Ruleset:
         """The rule as it is served: with the filters that apply to it."""
         return self._served.get(rule_id)
 
+    def of_product(self, product: str) -> list[CompiledRule]:
+        """The rules that may match events of a product, as they are served; those for any product too."""
+        return [rule for rule in self._served.values() if rule.product in (None, product)]
+
     def filtered(self, rule: CompiledRule) -> CompiledRule:
         """A rule, of this set or not, with the filters that apply to it."""
         if rule.condition is None:

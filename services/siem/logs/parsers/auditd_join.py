@@ -1,14 +1,15 @@
-"""Puts together the audit records of one serial that came in one request.
+"""Puts together the audit records of one serial: those of one request, and later those that came in several.
 
 One syscall makes several records (SYSCALL, EXECVE, CWD, PATH, SOCKADDR, PROCTITLE). Each stays an event of its own;
 here each learns who did it, and the one that says the most also gets the view Sigma's Linux categories are written
-for: process_creation, file_event or network_connection. Records that came in different requests stay apart, and so do
-those beyond the number that one syscall can make: what is shared is stored once per record.
+for: process_creation, file_event or network_connection. Records whose siblings came in another request are marked as
+apart, and completed when all have had time to arrive. Those beyond the number that one syscall can make stay alone:
+what is shared is stored once per record.
 """
 
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from services.siem.event import Event, View
@@ -22,6 +23,8 @@ Group: TypeAlias = dict[str, list[Event]]
 _MAX_RECORDS = 32
 _MAX_SHARED = 2048
 _EXEC = frozenset(("execve", "execveat"))
+#: What the kernel writes beside a SYSCALL record, never alone.
+_BESIDE_SYSCALL = frozenset(("EXECVE", "CWD", "PATH", "SOCKADDR", "PROCTITLE"))
 #: What every record of a serial shares with its SYSCALL record.
 _CONTEXT = (
     "process.pid", "process.parent.pid", "process.executable", "process.name", "process.tty",
@@ -41,8 +44,49 @@ _PROCESS_VIEW = {
 }
 
 
-def join(events: Iterable[Event]) -> None:
-    """Complete the audit events among `events`, in place."""
+def join(events: Iterable[Event], *, continued: bool = False) -> None:
+    """Complete the audit events among `events`, in place.
+
+    With `continued`, siblings may come in other requests: a group that lacks some is left as it is, marked `apart`.
+    """
+    started: dict[tuple[Any, int], Event] = {}
+    for key, group in _groups(events).items():
+        if continued and _is_apart(group):
+            for event in _of(group):
+                event.apart = True
+        elif "SYSCALL" in group or "EXECVE" in group:
+            _join_group(group)
+            _name_parent(key[0], group, started)
+
+
+def join_apart(events: Iterable[Event]) -> None:
+    """Complete what `join` left apart, in place, from the records of several requests. A new process' parent isn't
+    looked for: it began in yet another request, or its record here may be out of order."""
+    for group in _groups(events).values():
+        records = list(_of(group))
+        if not any(event.apart for event in records):
+            continue
+        for event in records:
+            event.apart = False
+            del event.views[1:]  # made from some of the records only
+        if "SYSCALL" in group or "EXECVE" in group:
+            _join_group(group)
+
+
+def _of(group: Group) -> Iterator[Event]:
+    return (event for records in group.values() for event in records)
+
+
+def _is_apart(group: Group) -> bool:
+    """Whether a record is missing that the kernel has written, as far as can be told from the others."""
+    if "SYSCALL" not in group:
+        return not _BESIDE_SYSCALL.isdisjoint(group)
+    ecs = group["SYSCALL"][0].ecs
+    began = ecs.get("auditd.syscall") in _EXEC and ecs.get("event.outcome") != "failure"
+    return began and "EXECVE" not in group
+
+
+def _groups(events: Iterable[Event]) -> dict[tuple[Any, ...], Group]:
     groups: dict[tuple[Any, ...], Group] = {}
     sizes: Counter[tuple[Any, ...]] = Counter()
     for event in events:
@@ -51,11 +95,7 @@ def join(events: Iterable[Event]) -> None:
             sizes[key] += 1
             if sizes[key] <= _MAX_RECORDS:
                 groups.setdefault(key, defaultdict(list))[event.ecs["auditd.type"]].append(event)
-    started: dict[tuple[Any, int], Event] = {}
-    for key, group in groups.items():
-        if "SYSCALL" in group or "EXECVE" in group:
-            _join_group(group)
-            _name_parent(key[0], group, started)
+    return groups
 
 
 def _join_group(group: Group) -> None:

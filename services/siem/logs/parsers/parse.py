@@ -42,12 +42,16 @@ def parse_items(
     source: str,
     received_at: datetime,
     format: str | None = None,  # noqa: A002  the name it has in the API's query
+    continued: bool = False,
 ) -> list[Event | Rejected]:
     """One result per item, in the same order: its event, or why it isn't taken.
 
     A `Rejected` among the items passes through under its new index. Audit records of one serial are completed from one
     another. `received_at` is aware UTC. `format` forces one of FORMATS; what doesn't fit it is kept in the form it is
-    recognised as, marked `event.kind: pipeline_error`. Raises AuroraError (validation) for an unknown format.
+    recognised as, marked `event.kind: pipeline_error`. `continued` says that records of the same serials may come in
+    other requests; an event that they complete is left `apart`, for `join_apart`.
+
+    Raises AuroraError (validation) for an unknown format.
     """
     if format is not None and format not in FORMAT_TABLE:
         raise field_error("format", f"must be one of {', '.join(FORMATS)}")
@@ -57,7 +61,7 @@ def parse_items(
         result = _parse_item(item, context, format)
         results.append(Rejected(index, result) if isinstance(result, str) else result)
     events = [result for result in results if isinstance(result, Event)]
-    auditd_join.join(events)
+    auditd_join.join(events, continued=continued)
     for event in events:
         flag_skew(event, received_at)
         if len(event.raw) > _SMALL:
