@@ -35,6 +35,7 @@ _WRITE_SECONDS = 60
 _LANE_WAIT_SECONDS = 15
 _RETRY_SECONDS = 2
 _LIMITS: dict[int, Literal["time", "memory"]] = {159: "time", 160: "time", 241: "memory"}
+_ONLY = re.compile(r"-- Only (?P<alone>in this process, )?where: (?P<select>.+)")
 _log = get_logger("clickhouse")
 
 
@@ -88,6 +89,8 @@ class Server:
             send_receive_timeout=int(seconds) + 5,
             query_retries=0,
             autogenerate_session_id=False,
+            # Long lists of values don't fit into the address, least of all through a proxy.
+            form_encode_query_params=True,
             tz_mode="aware",
         )
 
@@ -195,9 +198,20 @@ class ClickHouse:
         await self._write(lambda client: client.command(sql, parameters=dict(parameters or {})))
 
     async def apply(self, directory: Path) -> None:
-        """Runs the numbered .sql files of a folder in order; each holds one statement that may be run again."""
+        """Runs the numbered .sql files of a folder in order; each holds one statement that may be run again.
+
+        One that begins with `-- Only where: SELECT ...` is run where that answers anything but 0; with
+        `-- Only in this process, where: ...` only by the engine in this process, which has its data to itself.
+        """
         for statement in _statements(directory):
-            await self.command(statement)
+            only = _ONLY.match(statement)
+            if only is None or await self._holds(only["select"], alone=only["alone"] is not None):
+                await self.command(statement)
+
+    async def _holds(self, select: str, *, alone: bool) -> bool:
+        if alone and not isinstance(self._place, Embedded):
+            return False
+        return bool(await self._run(self._writers, lambda client: client.command(select)))
 
     async def ping(self) -> None:
         """Raises AURORA-5032 when a read isn't answered."""

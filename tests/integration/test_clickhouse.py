@@ -115,12 +115,20 @@ async def test_an_insert_is_synced_to_the_disk(clickhouse: ClickHouse) -> None:
     assert after["count"] >= before["count"] + 2
 
 
-async def test_schema_files_are_applied_in_order_and_again(clickhouse: ClickHouse, tmp_path: Path) -> None:
+async def test_schema_files_are_applied_in_order_and_again(
+    clickhouse: ClickHouse, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     (tmp_path / "0001_first.sql").write_text("CREATE TABLE IF NOT EXISTS first (x UInt8) ENGINE = MergeTree ORDER BY x")
     (tmp_path / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN IF NOT EXISTS y UInt8")
     await clickhouse.apply(tmp_path)
     await clickhouse.apply(tmp_path)
     assert await clickhouse.query("SELECT x, y FROM first") == []
+    (tmp_path / "0003_third.sql").write_text("-- Only where: SELECT count() > 0 FROM first\nDROP TABLE first")
+    (tmp_path / "0004_fourth.sql").write_text("-- Only where: SELECT 1\nINSERT INTO first VALUES (1, 2)")
+    (tmp_path / "0005_fifth.sql").write_text("-- Only in this process, where: SELECT 1\nTRUNCATE TABLE first")
+    await clickhouse.apply(tmp_path)
+    left = [] if request.node.callspec.params["clickhouse"] == "in process" else [{"x": 1, "y": 2}]
+    assert await clickhouse.query("SELECT x, y FROM first") == left
     (tmp_path / "third.sql").write_text("SELECT 1")
     with pytest.raises(ValueError, match=r"third\.sql"):
         await clickhouse.apply(tmp_path)
