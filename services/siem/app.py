@@ -13,6 +13,7 @@ from services.siem.attack_coverage.routes import routes as attack_coverage_route
 from services.siem.attack_coverage.service import AttackCoverageService
 from services.siem.batch import Evaluation
 from services.siem.correlations.service import Correlations
+from services.siem.correlations.settling import Settling
 from services.siem.coverage.routes import routes as coverage_routes
 from services.siem.coverage.service import CoverageService
 from services.siem.detections.domain import draft_of
@@ -85,7 +86,7 @@ async def start(platform: Platform) -> None:
     await rules.load_builtin()
     ruleset = Ruleset()
     coverage = CoverageService(database, alerts, outbox)
-    correlations = Correlations(ruleset, draft_of)
+    correlations = Correlations(ruleset, draft_of, suppressions, lateness=settings.correlation_lateness)
     detection = Detection(
         database,
         worklist,
@@ -102,7 +103,9 @@ async def start(platform: Platform) -> None:
     platform.spawn("detection", detection.run())
     alone = settings.clickhouse_url is None
     worker = Worker(database, rows, ruleset, detection, coverage, outbox, evaluate_rows, alone=alone)
-    platform.spawn("correlations", correlations.prune(database))
+    settling = Settling(database, correlations, detection, outbox)
+    platform.spawn("correlations", settling.run())
+    platform.spawn("correlations-prune", settling.prune())
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
         [

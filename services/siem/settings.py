@@ -27,6 +27,8 @@ class SiemSettings:
     detection_index: bool = True
     #: Processes beside this one that parse, encode and evaluate events. One for each core that intake may have.
     intake_processes: int = 2
+    #: How late events may come for correlations that are read once, of windows that are complete.
+    correlation_lateness: float = 300.0
     #: Where syslog is taken, each `host:port`; not set: not at all. The TLS listener needs a certificate and its key.
     syslog_udp: str | None = None
     syslog_tcp: str | None = None

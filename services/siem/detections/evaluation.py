@@ -24,6 +24,7 @@ from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledR
 from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.store import Changed
 from services.siem.draft import Draft
+from services.siem.hit import Correlated
 from services.siem.match import Failure, Found, Match
 from shared import telemetry
 from shared.clock import utc_now
@@ -86,8 +87,8 @@ class Correlator(Protocol):
     def silent(self) -> Collection[str]:
         """The rules that only feed a correlation and raise no alert of their own."""
 
-    async def take(self, connection: Connection, matches: list[Match]) -> list[tuple[CompiledRule, Draft]]:
-        """Counts matches, each once, in the caller's transaction; what is to be raised for them."""
+    async def take(self, connection: Connection, matches: list[Match], run_id: UUID | None) -> list[Correlated]:
+        """Counts matches, each once, in the caller's transaction; what fires for them."""
 
 
 class Suppressor(Protocol):
@@ -219,14 +220,31 @@ class Detection:
         MATCHES.inc(len(new))
         # A run may find again what was matched before a correlation was there; the correlator knows what it counted.
         counting = new if run_id is None else matches
-        correlated = [] if self._correlator is None else await self._correlator.take(connection, counting)
+        correlated = [] if self._correlator is None else await self._correlator.take(connection, counting, run_id)
         visible = await self._visible(connection, new)
         drafts = domain.drafts((rule, match) for match in visible if (rule := self._rules.get(match.rule_id)))
-        raised = await self._raise(connection, [*drafts, *correlated])
+        raised = await self._raise(connection, drafts)
         by_identity = {alert.source_ref: alert.id for (_, draft), alert in raised if draft.rule_id is not None}
         counted = {(match.rule_id, match.log_id): by_identity.get(domain.identity_of(match)) for match in visible}
         await store.assign_alerts(connection, counted)
-        return Outcome(len(new), [alert.id for _, alert in raised])
+        told = await self.tell(connection, correlated)
+        return Outcome(len(new), [alert.id for _, alert in raised] + [alert.id for alert in told])
+
+    async def tell(self, connection: Connection, correlated: Sequence[Correlated]) -> list[Alert]:
+        """Records windows of correlations that fired, and raises their alerts, in the caller's transaction."""
+        hits = [hit for item in correlated for hit in item.hits]
+        new = await store.record_hits(connection, hits, utc_now()) if hits else set()
+        MATCHES.inc(len(new))
+        telling = [(item, item.draft) for item in correlated if item.draft is not None and _is_news(item, new)]
+        raised = await self._raise(connection, [(item.rule, draft) for item, draft in telling])
+        alerts = {
+            (hit.rule_id, hit.log_id): alert.id
+            for (item, _), (_, alert) in zip(telling, raised, strict=True)
+            for hit in item.hits
+            if hit.suppression_id is None and (hit.rule_id, hit.log_id) in new
+        }
+        await store.assign_alerts(connection, alerts)
+        return [alert for _, alert in raised]
 
     async def _visible(self, connection: Connection, matches: list[Match]) -> list[Match]:
         """Those that raise an alert; the suppressed ones are noted as such."""
@@ -255,6 +273,12 @@ def _joined(parts: Iterable[Found]) -> tuple[list[Match], list[Failure]]:
         matches += part.matches
         failures += part.failures
     return matches, failures
+
+
+def _is_news(item: Correlated, new: Collection[tuple[str, str]]) -> bool:
+    """A run over what was forgotten since may fire again for windows that are recorded: that is told already."""
+    of_run = any(hit.run_id is not None for hit in item.hits)
+    return not of_run or any((hit.rule_id, hit.log_id) in new for hit in item.hits)
 
 
 def _matched(rule: CompiledRule, draft: Draft, alert: Alert) -> DetectionMatched:

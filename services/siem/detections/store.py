@@ -9,9 +9,11 @@ from typing import Any, Literal
 from uuid import UUID
 
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, encode
+from services.siem.hit import Hit
 from services.siem.match import Match
 from shared.contracts.detections import DetectionRule, LogSource, RuleQuery
 from shared.contracts.rule_versions import RuleVersion
+from shared.contracts.wire import encode as encode_json
 from shared.postgres import Connection, Database, Record
 
 Origin = Literal["builtin", "api", "import"]
@@ -252,6 +254,27 @@ async def record_matches(
     )
     new = {(row["rule_id"], row["log_id"]) for row in rows}
     return [match for match in matches if (match.rule_id, match.log_id) in new]
+
+
+async def record_hits(connection: Connection, hits: Sequence[Hit], now: datetime) -> set[tuple[str, str]]:
+    """Records windows of correlations that fired; (rule id, log id) of those that weren't there yet."""
+    rows = await connection.fetch(
+        """INSERT INTO matches (rule_id, log_id, timestamp, found_at, latency_ms, suppression_id, run_id, group_values)
+           SELECT rule_id, log_id, timestamp, $8, greatest(0, extract(epoch FROM $8 - known_at) * 1000),
+                  suppression_id, run_id, group_values::jsonb
+           FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::uuid[], $7::text[])
+                AS new (rule_id, log_id, timestamp, known_at, suppression_id, run_id, group_values)
+           ON CONFLICT DO NOTHING RETURNING rule_id, log_id""",
+        [hit.rule_id for hit in hits],
+        [hit.log_id for hit in hits],
+        [hit.timestamp for hit in hits],
+        [hit.known_at for hit in hits],
+        [hit.suppression_id for hit in hits],
+        [hit.run_id for hit in hits],
+        [encode_json(hit.group).decode() for hit in hits],
+        now,
+    )
+    return {(row["rule_id"], row["log_id"]) for row in rows}
 
 
 async def assign_alerts(connection: Connection, alerts: Mapping[tuple[str, str], str | None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.siem.correlations.domain import Entry, group_key, group_of, identity, percentile, values_of, windows
+from services.siem.correlations.domain import (
+    complete,
+    group_key,
+    group_of,
+    identity,
+    settles,
+    stretch_end,
+    values_of,
+    windows,
+)
+from services.siem.correlations.measures import Entry, percentile
 from services.siem.detections.engine import compile_rule
 from services.siem.detections.engine.compiled import Correlation
 from services.siem.match import Match
@@ -37,7 +48,13 @@ def entry(second: float, reference: str = "a", *values: str, name: str = "") -> 
 
 def cited(of: Correlation, *entries: Entry) -> list[float]:
     """The seconds of what is cited when all entries come at once."""
-    return [(item.timestamp - START).total_seconds() for item in windows(of, entries, START).entries]
+    found = windows(of, entries, START)
+    return [(item.timestamp - START).total_seconds() for item in found.uncited(found.windows)]
+
+
+def fires(of: Correlation, *entries: Entry) -> bool:
+    """Whether the stretch that begins at START, and holds all entries, fires once it is complete."""
+    return bool(complete(of, entries, START + timedelta(seconds=of.seconds)).windows)
 
 
 def test_event_count_cites_every_event_of_the_windows_that_fire_and_no_other() -> None:
@@ -55,21 +72,84 @@ def test_event_count_counts_an_event_once_that_two_of_its_rules_matched() -> Non
 
 @pytest.mark.parametrize(
     ("condition", "expected"),
-    [
-        ("{gt: 2}", [0, 1, 2]),
-        ("{gt: 3}", []),
-        ("{lt: 2}", [0]),
-        ("{lte: 1}", [0]),
-        ("{eq: 2}", [0, 1]),
-        ("{neq: 1}", [0, 1, 2]),
-        ("{gt: 1, lte: 2}", [0, 1]),
-        ("{gt: 3, lte: 9}", []),
-    ],
+    [("{gt: 2}", [0, 1, 2]), ("{gt: 3}", []), ("{gte: 3}", [0, 1, 2]), ("{gt: 1, gte: 3}", [0, 1, 2])],
 )
-def test_every_bound_of_a_condition_holds_of_a_window_as_it_stands_at_its_last_event(
+def test_bounds_that_more_events_can_only_fulfil_are_read_of_windows_as_they_fill(
     condition: str, expected: list[float]
 ) -> None:
-    assert cited(correlation("event_count", condition), entry(0), entry(1), entry(2)) == expected
+    of = correlation("event_count", condition)
+    assert not settles(of)
+    assert cited(of, entry(0), entry(1), entry(2)) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("{lt: 4}", True),
+        ("{lt: 3}", False),
+        ("{lte: 3}", True),
+        ("{lte: 2}", False),
+        ("{eq: 3}", True),
+        ("{eq: 2}", False),
+        ("{neq: 2}", True),
+        ("{neq: 3}", False),
+        ("{gt: 1, lte: 3}", True),
+        ("{gt: 1, lte: 2}", False),
+    ],
+)
+def test_bounds_that_more_events_can_undo_are_read_once_of_a_whole_stretch(condition: str, expected: bool) -> None:
+    of = correlation("event_count", condition)
+    assert settles(of)
+    assert fires(of, entry(0), entry(1), entry(2)) is expected
+
+
+def test_stretches_follow_one_another_since_1970_and_their_end_is_not_of_them() -> None:
+    of = correlation("event_count", "{lt: 2}")
+    assert stretch_end(of, START) == stretch_end(of, START + timedelta(seconds=9.999)) == START + timedelta(seconds=10)
+    assert stretch_end(of, START + timedelta(seconds=10)) == START + timedelta(seconds=20)
+    assert stretch_end(of, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_stretch_without_events_has_no_window() -> None:
+    assert not fires(correlation("event_count", "{lt: 2}"))
+    assert not fires(correlation("value_sum", "{field: bytes, lt: 2}"))
+
+
+def test_a_stretch_that_was_read_is_no_news_whatever_came_since() -> None:
+    of = correlation("event_count", "{gte: 2, lt: 9}")
+    end = START + timedelta(seconds=10)
+    [window] = complete(of, [entry(0, name="x"), entry(2, name="y")], end).windows
+    assert (window.begins, window.news) == (True, ("y",))
+    known = replace(entry(0, name="x"), cited=True), replace(entry(2, name="y"), cited=True, hit=True)
+    found = complete(of, [*known, entry(3, name="z")], end)
+    assert (found.windows[0].begins, found.windows[0].news) == (False, ())
+    assert [item.log_id for item in found.uncited(found.windows)] == ["z"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "more", "expected"),
+    [
+        ("event_count", "{gte: 1}", "", False),
+        ("value_count", "{field: user, gt: 1}", "", False),
+        ("value_count", "{field: user, eq: 1}", "", True),
+        ("temporal", None, "", False),
+        ("temporal", "{lt: 2}", "", True),
+        ("temporal", "a and (b or a)", "", False),
+        ("temporal", "a and not b", "", True),
+        ("temporal_ordered", None, "", False),
+        ("temporal_ordered", "a and b", "", False),
+        ("temporal_ordered", "a or b", "", True),
+        ("value_sum", "{field: bytes, gt: 1}", "", False),
+        ("value_sum", "{field: bytes, lt: 1}", "", True),
+        ("value_avg", "{field: bytes, gt: 1}", "", True),
+        ("value_median", "{field: bytes, gte: 1}", "", True),
+        ("value_percentile", "{field: bytes, percentile: 95, gte: 1}", "", True),
+    ],
+)
+def test_a_condition_waits_for_its_window_to_be_complete_when_more_events_can_undo_it(
+    kind: str, condition: str | None, more: str, expected: bool
+) -> None:
+    assert settles(correlation(kind, condition, rules="[a, b]", more=more)) is expected
 
 
 def test_value_count_counts_different_values_without_case() -> None:
@@ -112,8 +192,8 @@ def test_temporal_ordered_with_an_extended_condition_wants_what_matched_in_order
 @pytest.mark.parametrize(
     ("kind", "condition", "values", "fires"),
     [
-        ("value_sum", "{field: bytes, gt: 99}", ["40", "60"], True),
-        ("value_sum", "{field: bytes, gt: 100}", ["40", "60"], False),
+        ("value_sum", "{field: bytes, gt: 99, lt: 101}", ["40", "60"], True),
+        ("value_sum", "{field: bytes, gt: 100, lt: 101}", ["40", "60"], False),
         ("value_avg", "{field: bytes, gte: 50}", ["40", "60"], True),
         ("value_avg", "{field: bytes, gt: 60}", ["40", "60"], False),
         ("value_median", "{field: bytes, eq: 4}", ["1", "4", "1000"], True),
@@ -125,7 +205,8 @@ def test_numbers_of_a_window_are_added_up_averaged_and_ranked(
     kind: str, condition: str, values: list[str], fires: bool
 ) -> None:
     entries = [entry(second, "a", value) for second, value in enumerate(values)]
-    assert bool(cited(correlation(kind, condition), *entries)) is fires
+    of = correlation(kind, condition)
+    assert bool(complete(of, entries, START + timedelta(seconds=10)).windows) is fires
 
 
 def test_a_percentile_lies_between_neighbours() -> None:
@@ -133,20 +214,21 @@ def test_a_percentile_lies_between_neighbours() -> None:
     assert percentile([7], 95) == 7
 
 
-def _arriving(of: Correlation, groups: Sequence[Sequence[Entry]]) -> set[Entry]:
-    """What is cited in the end when entries come group by group, each looked at as the service does."""
+def _arriving(of: Correlation, groups: Sequence[Sequence[Entry]]) -> tuple[set[str], set[str]]:
+    """What is cited in the end, and whose windows are matches, when entries come group by group."""
     span = timedelta(seconds=of.seconds)
-    stored: dict[Entry, bool] = {}
+    stored: dict[str, Entry] = {}
     for group in groups:
-        stored.update((item, False) for item in group)
+        stored.update((item.log_id, item) for item in group)
         first, last = (pick(item.timestamp for item in group) for pick in (min, max))
-        near = [item for item in stored if first - span <= item.timestamp <= last + span]
-        known = [Entry(i.reference, i.log_id, i.timestamp, i.values, stored[i]) for i in near]
-        found = {(item.reference, item.log_id) for item in windows(of, known, first).entries}
-        for item in near:
-            assert not (stored[item] and (item.reference, item.log_id) in found), "cited twice"
-            stored[item] |= (item.reference, item.log_id) in found
-    return {item for item, is_cited in stored.items() if is_cited}
+        near = [item for item in stored.values() if first - span <= item.timestamp <= last + span]
+        found = windows(of, near, first)
+        for item in found.uncited(found.windows):
+            stored[item.log_id] = replace(item, cited=True)
+        for log_id in [log_id for window in found.windows for log_id in window.news]:
+            assert not stored[log_id].hit, "matched twice"
+            stored[log_id] = replace(stored[log_id], cited=True, hit=True)
+    return {key for key, item in stored.items() if item.cited}, {key for key, item in stored.items() if item.hit}
 
 
 KINDS: list[Any] = [
@@ -171,7 +253,7 @@ def test_late_and_shuffled_events_come_to_the_same_as_events_in_order(
         entry(second, reference, str(value), name=str(number))
         for number, (second, reference, value) in enumerate(drawn)
     ]
-    whole = set(windows(of, entries, START).entries)
+    whole = _arriving(of, [entries])
     chance.shuffle(entries)
     one_by_one = [[item] for item in entries]
     middle = chance.randrange(len(entries))
@@ -181,7 +263,7 @@ def test_late_and_shuffled_events_come_to_the_same_as_events_in_order(
 
 def test_a_run_of_windows_begins_once() -> None:
     found = windows(correlation("event_count", "{gte: 2}"), [entry(s) for s in (0, 5, 9, 30, 31)], START)
-    assert [((end - START).total_seconds(), begins) for end, begins in found.fired] == [
+    assert [((found.end(item) - START).total_seconds(), item.begins) for item in found.windows] == [
         (5, True),
         (9, False),
         (31, True),
