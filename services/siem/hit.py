@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.draft import Draft
 
 
@@ -31,6 +30,6 @@ class Hit:
 class Correlated:
     """The windows of one group that fired now; without `draft` they raise nothing."""
 
-    rule: CompiledRule
+    rule_id: str
     draft: Draft | None
     hits: list[Hit]

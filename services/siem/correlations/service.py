@@ -182,7 +182,7 @@ class Correlations:
                 matches = item.matches()
                 known_at = max(match.ingested_at for match in matches)
                 draft = self._draft(item, firing.shown(), matches, evidence)
-                correlated.append(Correlated(item.rule, draft, firing.hits(known_at, item.run_id)))
+                correlated.append(Correlated(item.rule.id, draft, firing.hits(known_at, item.run_id)))
                 fed += firing.onward(matches, evidence, item.run_id)
                 await store.mark(connection, [(group, entry) for key, entry in changed.items() if key not in item.new])
         await store.add(connection, rows)
@@ -250,7 +250,7 @@ class Correlations:
             known_at = max(item.ends_at, item.touched_at)
             shown = firing.shown()
             draft = finished(item.draft, shown, evidence) if shown and rule.id not in self.silent() else None
-            correlated.append(Correlated(rule, draft, firing.hits(known_at, item.run_id)))
+            correlated.append(Correlated(rule.id, draft, firing.hits(known_at, item.run_id)))
             fed += firing.onward(asked(rule, item.values, firing.found, known_at), evidence, item.run_id)
         return correlated, fed
 

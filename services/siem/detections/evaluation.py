@@ -235,11 +235,15 @@ class Detection:
         hits = [hit for item in correlated for hit in item.hits]
         new = await store.record_hits(connection, hits, utc_now()) if hits else set()
         MATCHES.inc(len(new))
-        telling = [(item, item.draft) for item in correlated if item.draft is not None and _is_news(item, new)]
-        raised = await self._raise(connection, [(item.rule, draft) for item, draft in telling])
+        telling = [
+            (item, rule, item.draft)
+            for item in correlated
+            if item.draft is not None and _is_news(item, new) and (rule := self._rules.get(item.rule_id)) is not None
+        ]
+        raised = await self._raise(connection, [(rule, draft) for _, rule, draft in telling])
         alerts = {
             (hit.rule_id, hit.log_id): alert.id
-            for (item, _), (_, alert) in zip(telling, raised, strict=True)
+            for (item, _, _), (_, alert) in zip(telling, raised, strict=True)
             for hit in item.hits
             if hit.suppression_id is None and (hit.rule_id, hit.log_id) in new
         }
