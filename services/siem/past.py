@@ -14,9 +14,8 @@ from datetime import datetime, timedelta
 from services.siem.batch import StoredEvent
 from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.detections.engine.engine import Engine
-from services.siem.evaluate import evaluate_rows
+from services.siem.evaluate import evaluate_rows, events_of
 from services.siem.logs.domain import EARLIEST, LATEST
-from services.siem.logs.preparation import parse_again
 from services.siem.logs.store import LogStore, StoredRow
 from services.siem.match import Match
 from shared.clickhouse import LimitExceededError, unavailable
@@ -108,7 +107,7 @@ class Past:
 
 
 def _parse(row: StoredRow) -> StoredEvent | None:
-    return next((event for event in parse_again(list(row.siblings) or [row]) if event.log_id == row.id), None)
+    return next(iter(events_of([row])), None)
 
 
 def _whole(rule_id: str, stored: StoredEvent) -> Match:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from services.siem.doors import elasticsearch, loki, otlp, splunk
+from services.siem.doors.service import Acks
 from services.siem.doors.streams import Delivery, Intake, Outcome
 from shared.contracts.doors_elasticsearch import (
     ES_BULK_POST,
@@ -164,9 +165,8 @@ def _told_always(value: dict[str, Any]) -> Callable[[Call[None, None]], Awaitabl
     return tell
 
 
-def splunk_routes(intake: Intake) -> list[Route]:
+def splunk_routes(intake: Intake, acks: Acks) -> list[Route]:
     """The door of Splunk's HTTP Event Collector."""
-    channels = splunk.Channels()
 
     async def take(call: Call[HecQuery, bytes], read: Callable[[bytes, HecQuery], Delivery]) -> web.Response:
         try:
@@ -179,7 +179,7 @@ def splunk_routes(intake: Intake) -> list[Route]:
         channel = _channel(call)
         if channel is None:
             return json_response(splunk.SUCCESS)
-        return json_response(HecAnswer("Success", 0, channels.durable(call.principal.id, channel)))
+        return json_response(HecAnswer("Success", 0, await acks.durable(call.principal.id, channel)))
 
     async def events(call: Call[HecQuery, bytes]) -> web.Response:
         return await take(call, splunk.read_events)
@@ -194,7 +194,7 @@ def splunk_routes(intake: Intake) -> list[Route]:
         channel = _channel(call)
         if channel is None:
             return _refused(splunk.NO_CHANNEL)
-        return HecAckAnswer(channels.asked(call.principal.id, channel, splunk.read_acks(call.body)))
+        return HecAckAnswer(await acks.asked(call.principal.id, channel, splunk.read_acks(call.body)))
 
     return [
         bind(HEC_COLLECTOR, events),

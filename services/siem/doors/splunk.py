@@ -1,14 +1,13 @@
-"""The wire forms of Splunk's HTTP Event Collector: events in a row of JSON objects, raw lines, channels and their acks.
+"""The wire forms of Splunk's HTTP Event Collector: events in a row of JSON objects, raw lines, questions for acks.
 
-Owns HEC's codes and how its fields become a record. Storing is streams.py's business; the routes are routes.py's.
+Owns HEC's codes and how its fields become a record. Storing is streams.py's business, acks are service.py's; the routes
+are routes.py's.
 """
 
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -24,8 +23,6 @@ NO_CHANNEL = HecAnswer("Data channel is missing", 10)
 HEALTHY = HecAnswer("HEC is healthy", 17)
 CHANNEL_HEADER = "X-Splunk-Request-Channel"
 _DEFAULT_SOURCE = "splunk-hec"
-_MAX_CHANNELS = 10_000
-_LONGEST_CHANNEL = 128
 _NANOSECONDS = 10**9
 
 
@@ -35,32 +32,6 @@ class RefusedError(Exception):
     def __init__(self, text: str, code: int, event: int | None = None) -> None:
         self.answer = HecAnswer(text, code, event=event)
         super().__init__(text)
-
-
-@dataclass(slots=True)
-class Channels:
-    """Which acks were given out on which channel, of the latest channels.
-
-    An ack is given out when its events are durable, so an id is true if it was given out. After a restart ids are
-    unknown again: a client that didn't ask before sends those events twice, and loses none.
-    """
-
-    _next: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
-
-    def durable(self, principal_id: str, channel: str) -> int:
-        """The ack of events that are durable now."""
-        key = (principal_id, channel[:_LONGEST_CHANNEL])
-        ack = self._next.get(key, 0)
-        self._next[key] = ack + 1
-        self._next.move_to_end(key)
-        if len(self._next) > _MAX_CHANNELS:
-            self._next.popitem(last=False)
-        return ack
-
-    def asked(self, principal_id: str, channel: str, acks: HecAcks) -> dict[str, bool]:
-        """Of each id whether it was given out."""
-        given = self._next.get((principal_id, channel[:_LONGEST_CHANNEL]), 0)
-        return {str(ack): 0 <= ack < given for ack in acks.acks}
 
 
 def read_events(body: bytes, query: HecQuery) -> Delivery:

@@ -57,6 +57,8 @@ class Part:
     size: int = 0
     ids: dict[int, str] = field(default_factory=dict)
     problems: dict[int, tuple[str, Item]] = field(default_factory=dict)
+    #: Whether some of the rows are audit records that others complete.
+    apart: bool = False
 
 
 def prepare(content: Body | Sequence[Item], request: Request) -> Iterator[tuple[Part, list[StoredEvent]]]:
@@ -74,7 +76,11 @@ def _prepare_part(
 ) -> tuple[Part, list[StoredEvent]]:
     part, events = Part(), list[StoredEvent]()
     results = parse_items(
-        items[places.start : places.stop], source=request.source, received_at=request.received_at, format=request.format
+        items[places.start : places.stop],
+        source=request.source,
+        received_at=request.received_at,
+        format=request.format,
+        continued=True,
     )
     for place, result in zip(places, results, strict=True):
         if isinstance(result, Rejected):
@@ -91,6 +97,7 @@ def _prepare_part(
         )
         part.rows.append(row)
         part.size += len(row)
+        part.apart = part.apart or result.apart
         part.ids[place] = stored.log_id
         events.append(stored)
     return part, events
@@ -129,6 +136,7 @@ def parse_again(rows: Sequence[StoredRow]) -> list[StoredEvent]:
             source=first.source,
             received_at=first.ingested_at,
             format=first.format or None,
+            continued=True,
         )
         for row, result in zip(part, results, strict=True):
             if isinstance(result, Rejected):

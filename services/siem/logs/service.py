@@ -140,7 +140,7 @@ class Logs:
                 ids |= part.ids
                 problems |= part.problems
                 if part.rows:
-                    durables.append(await self._writer.add(part.rows, part.size, evaluation))
+                    durables.append(await self._writer.add(part.rows, part.size, evaluation, apart=part.apart))
             refusal = next((refusal for refusal in await asyncio.gather(*durables) if refusal is not None), None)
         if refusal is not None:
             raise refusal

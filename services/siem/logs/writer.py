@@ -38,8 +38,9 @@ _log = get_logger("intake")
 class Worklist(Protocol):
     """Where detection finds what was stored (the worklist feature)."""
 
-    async def open(self, rows: int) -> int:
-        """Enters a batch that is about to be stored; its number."""
+    async def open(self, rows: int, *, apart: bool = False) -> int:
+        """Enters a batch that is about to be stored, and whether it has audit records that others complete; its
+        number."""
 
     async def stored(self, seq: int, rows: int, evaluations: list[Evaluation]) -> None:
         """The batch is stored; what its parts match is on its way."""
@@ -55,6 +56,7 @@ class _Waiting:
     rows: list[bytes]
     size: int
     evaluation: Evaluation
+    apart: bool
     durable: asyncio.Future[AuroraError | None]
 
 
@@ -90,12 +92,14 @@ class Writer:
         async with self._taken:
             await self._taken.wait_for(lambda: self._rows_waiting < BATCH_ROWS)
 
-    async def add(self, rows: list[bytes], size: int, evaluation: Evaluation) -> asyncio.Future[AuroraError | None]:
-        """Queues rows, `size` bytes of them. The future is done when they are durable and on the work list, or has what
-        went wrong: then they may be stored or not."""
+    async def add(
+        self, rows: list[bytes], size: int, evaluation: Evaluation, *, apart: bool = False
+    ) -> asyncio.Future[AuroraError | None]:
+        """Queues rows, `size` bytes of them, and whether some are audit records that others complete. The future is
+        done when they are durable and on the work list, or has what went wrong: then they may be stored or not."""
         durable: asyncio.Future[AuroraError | None] = asyncio.get_running_loop().create_future()
         async with self._changed:
-            self._queue.append(_Waiting(rows, size, evaluation, durable))
+            self._queue.append(_Waiting(rows, size, evaluation, apart, durable))
             self._rows_waiting += len(rows)
             self._changed.notify()
         return durable
@@ -143,7 +147,7 @@ class Writer:
         seq: int | None = None
         try:
             with INSERT_SECONDS.time():
-                seq = await self._worklist.open(len(rows))
+                seq = await self._worklist.open(len(rows), apart=any(waiting.apart for waiting in batch))
                 await self._store.insert(seq, rows)
                 await self._worklist.stored(seq, len(rows), [waiting.evaluation for waiting in batch])
         except AuroraError as error:
