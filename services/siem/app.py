@@ -11,6 +11,7 @@ from services.siem.alerts.routes import routes as alert_routes
 from services.siem.alerts.service import AlertsService
 from services.siem.attack_coverage.routes import routes as attack_coverage_routes
 from services.siem.attack_coverage.service import AttackCoverageService
+from services.siem.audit_joins.service import AuditJoins
 from services.siem.batch import Evaluation
 from services.siem.correlations.service import Correlations
 from services.siem.correlations.settling import Settling
@@ -22,6 +23,7 @@ from services.siem.detections.evaluation import Detection
 from services.siem.detections.routes import routes as rule_routes
 from services.siem.detections.service import RulesService
 from services.siem.doors.routes import elasticsearch_routes, splunk_routes, stream_routes
+from services.siem.doors.service import Acks
 from services.siem.evaluate import evaluate_rows, events_of
 from services.siem.explanations.routes import routes as explanation_routes
 from services.siem.explanations.service import Explanations
@@ -106,6 +108,8 @@ async def start(platform: Platform) -> None:
     settling = Settling(database, correlations, detection, outbox)
     platform.spawn("correlations", settling.run())
     platform.spawn("correlations-prune", settling.prune())
+    joins = AuditJoins(database, worklist, rows, ruleset, detection, outbox, evaluate_rows)
+    platform.spawn("audit-joins", joins.run())
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
         [
@@ -113,10 +117,7 @@ async def start(platform: Platform) -> None:
             *_hunts(platform, database, rows, logs),
             *source_routes(SourcesService(database, clickhouse, retention, others)),
             *rejection_routes(rejections, logs),
-            *stream_routes(logs),
-            *elasticsearch_routes(logs),
-            *splunk_routes(logs),
-            *upload_routes(logs),
+            *_doors(platform, database, logs),
             *alert_routes(alerts),
             *rule_routes(rules),
             *_runs(platform, database, worker, coverage),
@@ -144,6 +145,12 @@ async def _read_batch(store: LogStore, processes: Processes, seq: int) -> Evalua
     except LimitExceededError as error:
         raise unavailable() from error
     return await processes.again(rows) if rows else None
+
+
+def _doors(platform: Platform, database: Database, logs: Logs) -> list[Route]:
+    acks = Acks(database)
+    platform.spawn("acks", acks.run())
+    return [*stream_routes(logs), *elasticsearch_routes(logs), *splunk_routes(logs, acks), *upload_routes(logs)]
 
 
 def _runs(platform: Platform, database: Database, worker: Worker, coverage: CoverageService) -> list[Route]:
