@@ -78,7 +78,11 @@ class RuleMetrics(msgspec.Struct, kw_only=True):
     """The figures of a rule. `noise` is its share of all matches, 0 to 1.
 
     `suppressed` matches are counted in `matches` too; `alerts` are those seen since. Latency is from acknowledged event
-    to match, in milliseconds, of live matches only, null when there are none. Labels are those of all time.
+    to match, in milliseconds, of live matches only, null when there are none; that of a window that had to be complete
+    is from its end. Labels are those of all time.
+
+    Of a correlation: `late` events came after their window was read, `capped` looks at a group met more events than are
+    read at once, so that the oldest were left out.
     """
 
     rule_id: str
@@ -92,6 +96,8 @@ class RuleMetrics(msgspec.Struct, kw_only=True):
     latency_p50_ms: int | None
     latency_p95_ms: int | None
     labels: Labels
+    late: int = 0
+    capped: int = 0
 
 
 class MetricsTotals(msgspec.Struct, kw_only=True):

@@ -22,6 +22,7 @@ class SuppressionCreate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     """What to hide, and why.
 
     `fields` has ECS names or names as Sigma rules use them, each with values of which one must match; every field must.
+    For a correlation they are fields that it groups by.
     A value is compared without regard to case; `*` stands for any text, a backslash before it makes it a star.
     `active_from` (included) and `active_to` (excluded) bound the time of the event; after `expires_at` nothing is
     hidden any more.
@@ -54,12 +55,16 @@ class Suppression(msgspec.Struct, kw_only=True):
 
 
 class SuppressedMatch(msgspec.Struct, kw_only=True):
-    """A match that raised nothing. `log_id` is the id of its LogEvent."""
+    """A match that raised nothing. `log_id` is the id of its LogEvent.
+
+    That of a correlation is the last event of the window, and `group` has the fields it groups by; else it is null.
+    """
 
     rule_id: str
     log_id: str
     timestamp: datetime
     found_at: datetime
+    group: dict[str, str] | None = None
 
 
 class LabelledMatch(msgspec.Struct, frozen=True):

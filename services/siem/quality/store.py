@@ -121,12 +121,16 @@ async def metrics(database: Database, since: datetime, all_matches: int, offset:
     """Up to `limit` rules, those with the most matches first, behind the first `offset`."""
     rows = await database.fetch(
         f"""SELECT r.id AS rule_id, r.title, r.level, r.enabled, coalesce(m.matches, 0) AS matches,
-                   coalesce(m.suppressed, 0) AS suppressed, coalesce(a.alerts, 0) AS alerts, m.p50, m.p95
+                   coalesce(m.suppressed, 0) AS suppressed, coalesce(a.alerts, 0) AS alerts, m.p50, m.p95,
+                   coalesce(l.late, 0) AS late, coalesce(l.capped, 0) AS capped
             FROM rules AS r
             LEFT JOIN (SELECT rule_id, count(*) AS matches, count(suppression_id) AS suppressed, {_LATENCY}
                        FROM matches WHERE found_at >= $1 GROUP BY rule_id) AS m ON m.rule_id = r.id
             LEFT JOIN (SELECT rule_id, count(*) AS alerts FROM alerts WHERE last_seen >= $1 GROUP BY rule_id) AS a
                    ON a.rule_id = r.id
+            LEFT JOIN (SELECT rule_id, sum(late)::bigint AS late, sum(capped)::bigint AS capped
+                       FROM correlation_losses WHERE hour >= date_trunc('hour', $1) GROUP BY rule_id) AS l
+                   ON l.rule_id = r.id
             ORDER BY matches DESC, alerts DESC, r.position OFFSET $2 LIMIT $3""",  # noqa: S608 - a constant of this file
         since,
         offset,
@@ -146,6 +150,8 @@ async def metrics(database: Database, since: datetime, all_matches: int, offset:
             latency_p50_ms=row["p50"],
             latency_p95_ms=row["p95"],
             labels=labelled.get(row["rule_id"], labels(0, 0, 0)),
+            late=row["late"],
+            capped=row["capped"],
         )
         for row in rows
     ]

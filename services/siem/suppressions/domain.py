@@ -21,6 +21,20 @@ def state(ended_at: datetime | None, expires_at: datetime | None, now: datetime)
     return "expired" if expires_at is not None and expires_at <= now else "active"
 
 
+def of_group(rule_id: str, log_id: str, timestamp: datetime, group: Mapping[str, str]) -> Match:
+    """A recorded match of a correlation, as far as it can be hidden: by its time and its group."""
+    return Match(
+        rule_id=rule_id,
+        log_id=log_id,
+        timestamp=timestamp,
+        ingested_at=timestamp,
+        source="",
+        message="",
+        ecs={},
+        fields=dict(group),
+    )
+
+
 class Filter:
     """The conditions of one suppression, prepared: every field has a value that one of its patterns fits."""
 

@@ -18,7 +18,8 @@ from services.siem.detections.engine.compile import compile_rule
 from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.match import Match
 from services.siem.suppressions import store
-from services.siem.suppressions.domain import Filter
+from services.siem.suppressions.domain import Filter, of_group
+from services.siem.suppressions.store import Known
 from shared.clock import new_id, utc_now
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.suppressions import (
@@ -67,18 +68,16 @@ class Suppressions:
     async def preview(self, rule_id: str, wanted: SuppressionCreate) -> SuppressionPreview:
         """What it would have hidden in 30 days.
 
-        Raises AURORA-4040 for an unknown rule, 4220 for one that matches no single events, 4090 naming the true
-        positives among what it would hide.
+        Raises AURORA-4040 for an unknown rule, 4220 for one that matches nothing (a filter) and for fields that a
+        correlation doesn't group by, 4090 naming the true positives among what it would hide.
         """
         wanted = _checked(wanted)
         rule = await self._rule(rule_id)
-        if rule.condition is None:
-            raise field_error("path.rule_id", "this rule matches no single events, so there is nothing to hide")
+        _require_fields(rule, wanted)
         since = utc_now() - timedelta(days=PREVIEW_DAYS)
         total = await store.count_matches(self._database, rule_id, since)
         known = {item.log_id: item for item in await store.known_matches(self._database, rule_id, since, _EXAMINED)}
-        places = [(item.timestamp, item.log_id) for item in known.values()]
-        examined = await self._past.matches(rule, places)
+        examined = await self._examine(rule, list(known.values()))
         conditions = Filter(wanted.fields, wanted.active_from, wanted.active_to)
         hidden = [known[match.log_id] for match in examined if conditions.hides(match)]
         if labelled := [LabelledMatch(item.log_id, item.alert_id) for item in hidden if item.labelled]:
@@ -123,6 +122,12 @@ class Suppressions:
         more = len(found) > query.limit
         return Page(found[: query.limit], encode_position(offset + query.limit) if more else None)
 
+    async def _examine(self, rule: CompiledRule, known: Sequence[Known]) -> list[Match]:
+        """Recorded matches with the fields that they are hidden by: those of their events, or of a group."""
+        if rule.correlation is None:
+            return await self._past.matches(rule, [(item.timestamp, item.log_id) for item in known])
+        return [of_group(rule.id, item.log_id, item.timestamp, item.group_values or {}) for item in known]
+
     async def _get(self, rule_id: str, identifier: str) -> Suppression:
         found = await store.find(self._database, rule_id, _uuid(identifier), utc_now())
         if found is None:
@@ -137,6 +142,18 @@ class Suppressions:
 
     async def _rule(self, rule_id: str) -> CompiledRule:
         return await asyncio.to_thread(compile_rule, await self._text(rule_id))
+
+
+def _require_fields(rule: CompiledRule, wanted: SuppressionCreate) -> None:
+    if rule.filter is not None:
+        raise field_error("path.rule_id", "this rule matches nothing itself, so there is nothing to hide")
+    if rule.correlation is None:
+        return
+    grouped = {name.lower() for name in rule.correlation.group_by}
+    for name in wanted.fields:
+        if name.lower() not in grouped:
+            known = ", ".join(rule.correlation.group_by) or "none"
+            raise field_error(f"body.fields.{name}", f"a correlation is hidden by the fields it groups by: {known}")
 
 
 def _uuid(text: str) -> UUID:

@@ -18,12 +18,16 @@ _SELECT = """SELECT s.*, hidden.count AS hidden, hidden.last AS last_hidden FROM
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A recorded match; `labelled` when the last word on it, or on its alert, is that it is a true positive."""
+    """A recorded match; `labelled` when the last word on it, or on its alert, is that it is a true positive.
+
+    `group_values` are those of the group that a correlation matched.
+    """
 
     timestamp: datetime
     log_id: str
     alert_id: str | None
     labelled: bool
+    group_values: dict[str, str] | None
 
 
 def _suppression(row: Record, now: datetime) -> Suppression:
@@ -118,7 +122,7 @@ async def in_force(connection: Connection, rule_ids: Sequence[str], now: datetim
 async def hidden(database: Database, identifier: UUID, offset: int, limit: int) -> list[SuppressedMatch]:
     """Up to `limit` matches that a suppression hid, newest event first, behind the first `offset`."""
     rows = await database.fetch(
-        """SELECT rule_id, log_id, timestamp, found_at FROM matches WHERE suppression_id = $1
+        """SELECT rule_id, log_id, timestamp, found_at, group_values AS "group" FROM matches WHERE suppression_id = $1
            ORDER BY timestamp DESC, log_id DESC OFFSET $2 LIMIT $3""",
         identifier,
         offset,
@@ -141,7 +145,7 @@ async def known_matches(database: Database, rule_id: str, since: datetime, limit
              SELECT DISTINCT ON (alert_id, log_id) alert_id, log_id, verdict FROM feedback WHERE rule_id = $1
              ORDER BY alert_id, log_id, position DESC),
            labels AS (SELECT alert_id, log_id FROM last WHERE verdict = 'true_positive')
-           SELECT timestamp, log_id, alert_id,
+           SELECT timestamp, log_id, alert_id, group_values,
                   coalesce(log_id IN (SELECT log_id FROM labels WHERE log_id IS NOT NULL)
                            OR alert_id IN (SELECT alert_id FROM labels WHERE alert_id IS NOT NULL), false) AS labelled
            FROM matches WHERE rule_id = $1 AND timestamp >= $2
