@@ -14,6 +14,7 @@ RUN = "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Run\\Updater"
 EVENTLOG = "HKLM\\System\\CurrentControlSet\\Services\\EventLog\\Start"
 REPLICATE = "%%7688\r\n\t\t{1131f6ad-9c07-11d1-f79f-00c04fc2dcd2}\r\n"
 NETSH = "C:\\Windows\\System32\\netsh.exe"
+OPENED = "C:\\Users\\ann\\Desktop\\invoice.exe"
 CIM = "C:\\Windows\\SysWOW64\\Register-CimProvider.exe"
 
 
@@ -111,6 +112,15 @@ WINDOWS: dict[str, tuple[list[list[str]], list[list[str]]]] = {
         [
             started(NETSH, "netsh advfirewall firewall add rule name=x dir=in action=allow program=C:\\app\\srv.exe"),
             started(NETSH, "netsh advfirewall firewall delete rule name=python.exe"),
+        ],
+    ),
+    "windows_remote_call_by_program_in_user_folder": (
+        [sysmon(3, Image=OPENED, Initiated="true", DestinationPort="135", DestinationIp="192.0.2.6")],
+        [
+            sysmon(3, Image=OPENED, Initiated="true", DestinationPort="443", DestinationIp="192.0.2.6"),
+            sysmon(3, Image=OPENED, Initiated="true", DestinationPort="135", DestinationIp="127.0.0.1"),
+            sysmon(3, Image=OPENED, Initiated="false", DestinationPort="445", DestinationIp="192.0.2.6"),
+            sysmon(3, Image=RUNDLL32, Initiated="true", DestinationPort="135", DestinationIp="192.0.2.6"),
         ],
     ),
     "windows_remote_service_manager_by_person": (
