@@ -24,6 +24,8 @@ from shared.http import json_response
 PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
 _ACTIONS = ("index", "create", "update", "delete")
 _DEFAULT_SOURCE = "elasticsearch"
+#: What is longer is refused by intake, whatever is in it.
+_WORTH_READING = 1024 * 1024
 _VERSION = "9.1.0"
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
 _BASIC = {"uid": "aurora", "type": "basic", "mode": "basic", "status": "active"}
@@ -151,6 +153,8 @@ async def _store(intake: Intake, source: str, actions: list[Action]) -> AuroraEr
 def read_bulk(body: bytes, index: str | None) -> Bulk:
     """The actions of a bulk body; `index` is the one of the path. Raises AURORA-4000 for a line that is no action,
     4130 for an action too many."""
+    if body.count(b"\n") > 4 * MAX_RECORDS:
+        raise AuroraError(PAYLOAD_TOO_LARGE, {"max_actions": MAX_RECORDS})
     bulk = Bulk()
     lines = _lines(body)
     for number, line in lines:
@@ -208,7 +212,7 @@ def _check(action: Action) -> None:
         action.refuse(400, "illegal_argument_exception", "logs are only ever added")
     elif not action.index:
         action.refuse(400, "action_request_validation_exception", "index is missing")
-    else:
+    elif len(action.document) <= _WORTH_READING:
         try:
             document = orjson.loads(action.document)
         except orjson.JSONDecodeError as error:

@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from services.siem.bounds import check_json, check_protobuf
 from services.siem.doors.streams import Delivery, moment, record_of, source_name
 from shared.contracts.doors_loki import LOKI_MAX_BODY
 from shared.errors import MALFORMED_REQUEST, PAYLOAD_TOO_LARGE, AuroraError
@@ -61,6 +62,7 @@ Entry = tuple[Mapping[str, Any], str | None, str, Mapping[str, Any]]
 
 
 def _from_json(body: bytes) -> Iterator[Entry]:
+    check_json(body)
     for stream in orjson.loads(body)["streams"]:
         if "values" not in stream:
             yield from _old_form(stream)
@@ -77,9 +79,10 @@ def _old_form(stream: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def _from_protobuf(body: bytes) -> Iterator[Entry]:
-    request = _PUSH_REQUEST()
+    request, message = _PUSH_REQUEST(), _unpack(body)
+    check_protobuf(message, _PUSH_REQUEST)
     try:
-        request.ParseFromString(_unpack(body))
+        request.ParseFromString(message)
     except DecodeError as error:
         raise ValueError("not a PushRequest") from error
     for stream in MessageToDict(request).get("streams", ()):

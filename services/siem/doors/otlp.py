@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceResponse,
 )
 
+from services.siem.bounds import check_json, check_protobuf
 from services.siem.doors.streams import Delivery, Outcome, moment, record_of, source_name
 from shared.errors import MALFORMED_REQUEST, AuroraError
 
@@ -56,10 +57,12 @@ def answer(outcome: Outcome, media_type: str) -> bytes:
 def _request(body: bytes, media_type: str) -> Mapping[str, Any]:
     """The request as OTLP's JSON form; in protobuf's, ids are base64 instead of hexadecimal."""
     if media_type == PROTOBUF:
+        check_protobuf(body, ExportLogsServiceRequest)
         request = ExportLogsServiceRequest()
         request.ParseFromString(body)
         document: Any = MessageToDict(request)
     else:
+        check_json(body)
         document = orjson.loads(body)
     if not isinstance(document, dict):
         raise TypeError("not an object")

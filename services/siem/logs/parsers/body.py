@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from services.siem.bounds import check_json
 from services.siem.logs.parsers import evtx, zeek_header
 from services.siem.logs.parsers.interface import Rejected
 from shared.errors import MALFORMED_REQUEST, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, AuroraError
@@ -26,7 +27,8 @@ def read_items(body: bytes, content_type: str) -> list[bytes | dict[str, Any] | 
 
     A line of NDJSON that isn't an object becomes a Rejected at its place, as does an array's number or null; a string
     in an array is a line of text. Raises AuroraError: unsupported media type, malformed request for a body that can't
-    be read as a whole (its `detail` has no content of the body), payload too large over MAX_ITEMS items.
+    be read as a whole (its `detail` has no content of the body), payload too large over MAX_ITEMS items or MAX_VALUES
+    values in them.
     """
     reader = _READERS.get(content_type.partition(";")[0].strip().lower())
     if reader is None:
@@ -51,6 +53,7 @@ def _evtx(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
 
 
 def _ndjson(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
+    check_json(body)
     items: list[bytes | dict[str, Any] | Rejected] = []
     for index, line in enumerate(_lines(body)):
         try:
@@ -61,6 +64,7 @@ def _ndjson(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
 
 
 def _json(body: bytes) -> list[bytes | dict[str, Any] | Rejected]:
+    check_json(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

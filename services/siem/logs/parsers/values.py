@@ -82,6 +82,7 @@ def _walk(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str,
 
 
 def _walk_list(items: list[Any], name: str, depth: int) -> Iterator[tuple[str, Any]]:
+    items = items[:MAX_FIELDS]  # more of a list is kept in the raw event only
     scalars = [item for item in items if not isinstance(item, dict | list) and item is not None]
     too_deep = depth >= MAX_DEPTH or len(name) > MAX_NAME
     if scalars:
