@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from uuid import uuid4
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -34,6 +35,7 @@ _READ_MEMORY_BYTES = 1024**3
 _WRITE_SECONDS = 60
 _LANE_WAIT_SECONDS = 15
 _RETRY_SECONDS = 2
+_CANCELLED = 394
 _LIMITS: dict[int, Literal["time", "memory"]] = {159: "time", 160: "time", 241: "memory"}
 _ONLY = re.compile(r"-- Only (?P<alone>in this process, )?where: (?P<select>.+)")
 _log = get_logger("clickhouse")
@@ -128,7 +130,9 @@ def _translated() -> Iterator[None]:
         if limit is not None:
             raise LimitExceededError(limit) from error
         # The engine's text may quote stored data, so neither the caller nor the log gets it.
-        _log.warning("clickhouse refused", error_code=error.code, error_name=error.name, kind=type(error).__name__)
+        (_log.info if error.code == _CANCELLED else _log.warning)(
+            "clickhouse refused", error_code=error.code, error_name=error.name, kind=type(error).__name__
+        )
         raise unavailable() from error
     except OSError as error:
         raise unavailable() from error
@@ -159,6 +163,7 @@ class ClickHouse:
         self._readers = self._open(_READERS, "ch-read", limits, read_seconds)
         # Slow searches must not make the service look dead.
         self._probe = self._open(1, "ch-probe", {}, read_seconds)
+        self._probing = self._lanes[-1]
 
     def _open(self, count: int, name: str, settings: Mapping[str, Any], seconds: float) -> asyncio.Queue[_Lane]:
         lanes: asyncio.Queue[_Lane] = asyncio.Queue()
@@ -186,12 +191,28 @@ class ClickHouse:
         await self._write(lambda client: client.raw_insert(table, insert_block=rows, fmt="JSONEachRow"))
 
     async def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
-        """All rows of a SELECT, with `{name:Type}` parameters. Raises LimitExceededError."""
+        """All rows of a SELECT, with `{name:Type}` parameters. Raises LimitExceededError.
+
+        The engine stops working on it when whoever waits for it is cancelled.
+        """
+        tag = {"log_comment": uuid4().hex}
 
         def work(client: Client) -> list[dict[str, Any]]:
-            return list(client.query(sql, parameters=dict(parameters or {})).named_results())
+            return list(client.query(sql, parameters=dict(parameters or {}), settings=tag).named_results())
 
-        return await self._run(self._readers, work)
+        try:
+            return await self._run(self._readers, work)
+        except asyncio.CancelledError:
+            self._stop(tag)
+            raise
+
+    def _stop(self, tag: Mapping[str, str]) -> None:
+        """Ends a query that nobody waits for any more; one that ends by itself meanwhile is no matter."""
+
+        def kill(client: Client) -> object:
+            return client.command("KILL QUERY WHERE Settings['log_comment'] = {log_comment:String} ASYNC", dict(tag))
+
+        self._probing.thread.submit(self._probing.run, kill)
 
     async def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Runs a statement that answers nothing (DDL, ALTER ... DELETE)."""

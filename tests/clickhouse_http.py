@@ -67,9 +67,14 @@ def _insert(connection: chdb.Connection, statement: str, kind: str, body: bytes)
 
 
 async def _handle(request: web.Request) -> web.Response:
-    body = await request.read()
+    parameters = dict(request.query)
+    if request.content_type == "multipart/form-data":
+        body = b""
+        parameters |= {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    else:
+        body = await request.read()
     try:
-        data, kind = await asyncio.to_thread(_answer, request.app[PATH], dict(request.query), body)
+        data, kind = await asyncio.to_thread(_answer, request.app[PATH], parameters, body)
     except Exception as error:  # noqa: BLE001 - the engine's errors have no class of their own; the server tells them all
         code = re.search(r"Code: (\d+)", str(error))
         headers = {"X-ClickHouse-Exception-Code": code.group(1) if code else "1002"}

@@ -9,7 +9,17 @@ import pytest
 import pytest_asyncio
 
 from shared.bus import Bus
-from tests import stack
+from tests import siem, stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--clickhouse-server", action="store_true", help="run siem on ClickHouse's HTTP interface, not in process"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    siem.ON_A_SERVER = config.getoption("clickhouse_server")
 
 
 @pytest.fixture

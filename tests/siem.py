@@ -1,11 +1,14 @@
-"""A real siem process on the real servers: started, killed, started again on the same data."""
+"""A real siem process on the real servers: started, killed, started again on the same data.
+
+With `--clickhouse-server` it uses ClickHouse's HTTP interface, with the same engine behind it in a process of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from shared.clickhouse import Embedded, Server
 from shared.client import Client
 from shared.clock import new_id
 from shared.config import child_environment
@@ -24,6 +28,8 @@ from tests.stack import Servers
 
 ADMIN = Principal("user_test", "user", "test", "admin", frozenset(SCOPES))
 INGEST = "/api/v1/siem/logs/ingest"
+#: Set by `--clickhouse-server`, for whoever doesn't name a place for the logs.
+ON_A_SERVER = False
 _START_SECONDS = 30
 _STOP_SECONDS = 15
 
@@ -42,6 +48,11 @@ class Siem:
     def headers(self, principal: Principal = ADMIN) -> dict[str, str]:
         """The Authorization that the gateway would send."""
         return {"Authorization": f"Bearer {self.signer.token_for(principal, 'siem')}"}
+
+    def place(self) -> Embedded | Server:
+        """Where its logs are; in process, only for whoever has stopped it."""
+        url = self.environment.get("AURORA_CLICKHOUSE_URL")
+        return Server(url) if url else Embedded(Path(self.environment["AURORA_CLICKHOUSE_PATH"]))
 
     def client(self) -> Client:
         """A typed client with the admin's identity; close it."""
@@ -143,9 +154,15 @@ async def siem(servers: Servers, folder: Path, **settings: str) -> AsyncIterator
         "TMPDIR": str(temporary),
         **{f"AURORA_{name.upper()}": value for name, value in settings.items()},
     }
-    running = Siem(child_environment(environment), folder / "siem.log", Signer("gateway", keys["gateway"]))
-    try:
-        await running.start()
-        yield running
-    finally:
-        await running.close()
+    async with AsyncExitStack() as servers_of_its_own:
+        if ON_A_SERVER and "clickhouse_url" not in settings:
+            from tests.clickhouse_http import clickhouse_server  # loads the engine, which nobody else needs here
+
+            url = await servers_of_its_own.enter_async_context(clickhouse_server(folder))
+            environment["AURORA_CLICKHOUSE_URL"] = url
+        running = Siem(child_environment(environment), folder / "siem.log", Signer("gateway", keys["gateway"]))
+        try:
+            await running.start()
+            yield running
+        finally:
+            await running.close()

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from services.siem.rejections import store as letters
 from services.siem.sources import store
-from shared.clickhouse import ClickHouse, Embedded
+from shared.clickhouse import ClickHouse
 from shared.clock import new_id
 from shared.contracts.constants import Endpoint
 from shared.contracts.dead_letters import LIST_DEAD_LETTERS, REPLAY_DEAD_LETTER, DeadLetter, DeadLetterQuery
@@ -184,17 +184,17 @@ async def test_retention_holds_for_stored_and_for_new_events(servers: Servers) -
             await call(running, UPDATE_SOURCE, path={"name": name}, body=SourceUpdate(retention_days=7))
             await running.ingest([event("new", ago=timedelta())], query={"source": name})
             await running.stop()
-        clickhouse = await ClickHouse.open(Embedded(folder / "clickhouse"))
-        try:
-            assert await _days_kept(clickhouse) == {"new": 7, "old": 7, "other": 365}
-            # The source's events arrived ten days ago; when the table is merged they go, and only they.
-            await _age(clickhouse, name, days=10)
-            await store.keep(clickhouse, name, 7)
-            async with asyncio.timeout(30):
-                while set(await _days_kept(clickhouse)) != {"other"}:
-                    await clickhouse.command("OPTIMIZE TABLE logs FINAL")
-        finally:
-            await clickhouse.close()
+            clickhouse = await ClickHouse.open(running.place())
+            try:
+                assert await _days_kept(clickhouse) == {"new": 7, "old": 7, "other": 365}
+                # The source's events arrived ten days ago; when the table is merged they go, and only they.
+                await _age(clickhouse, name, days=10)
+                await store.keep(clickhouse, name, 7)
+                async with asyncio.timeout(30):
+                    while set(await _days_kept(clickhouse)) != {"other"}:
+                        await clickhouse.command("OPTIMIZE TABLE logs FINAL")
+            finally:
+                await clickhouse.close()
 
 
 async def _days_kept(clickhouse: ClickHouse) -> dict[str, int]:
