@@ -51,7 +51,7 @@ class Engine:
             return
         place = (rule.product, rule.category, rule.service)
         if place not in self._buckets:
-            self._buckets[place] = Bucket()
+            self._buckets[place] = Bucket(self._matchers.matcher)
             self._forget_routes()
         self._buckets[place].put(rule.id, rule.condition, self._matchers.matcher(rule.condition))
         self._places[rule.id] = place

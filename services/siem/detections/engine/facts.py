@@ -6,7 +6,7 @@ here raises: what has no text (a mapping, for instance) simply matches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -18,25 +18,31 @@ from services.siem.detections.engine.compiled import TimePart
 MAX_LIST_DEPTH = 4
 # The longest text of a number, an address or a timestamp; longer ones are not parsed at all.
 MAX_PARSED_CHARACTERS = 64
-# Integers within are printed without a second thought.
-_PLAIN = 2**64
+# Events of a kind have the same fields, so what follows from their names is remembered: for so many kinds, of so many
+# fields at most.
+REMEMBERED_SHAPES = 1024
+REMEMBERED_NAMES = 128
+# What Latin-1 letters fold to, but for the micro sign and the sharp s, whose folds aren't Latin-1 letters.
+_LATIN = bytes(ord(fold) if len(fold := chr(code).casefold()) == 1 and fold < "\u0100" else code for code in range(256))
 
 
 class Texts(dict[str | None, tuple[str, ...]]):
     """Field (lower case; None = the whole event) -> its values as texts, filled on first use."""
 
-    __slots__ = ("_fields", "_fold", "_message")
+    __slots__ = ("_fold", "_given", "_message", "_places")
 
-    def __init__(self, fields: Mapping[str, Any], message: str, fold: bool) -> None:
-        self._fields = fields
+    def __init__(self, given: Mapping[str, Any], places: Mapping[str, str], message: str, fold: bool) -> None:
+        self._given = given
+        self._places = places
         self._message = message
         self._fold = fold
 
     def __missing__(self, field: str | None) -> tuple[str, ...]:
         if field is None:
-            texts = tuple(self._text(text) for text in whole_texts(self._fields, self._message))
+            texts = tuple(map(self._text, self._whole()))
         else:
-            value = self._fields.get(field)
+            place = self._places.get(field)
+            value = None if place is None else self._given[place]
             texts = (self._text(value),) if type(value) is str else tuple(map(self._text, scalar_texts(value)))
         self[field] = texts
         return texts
@@ -44,20 +50,38 @@ class Texts(dict[str | None, tuple[str, ...]]):
     def _text(self, text: str) -> str:
         return folded(text) if self._fold else encodable(text)
 
+    def _whole(self) -> Iterator[str]:
+        """Every text of the event, as a keyword sees it; the message only where no field holds it."""
+        for place in self._places.values():
+            yield from scalar_texts(self._given[place])
+        if self._message and "message" not in self._places:
+            yield self._message
+
 
 class Facts:
-    """The fields of a view under lower-case names, their texts folded and as they are, and what is already decided."""
+    """The fields of a view, their texts folded and as they are, and what is already decided.
 
-    __slots__ = ("_encoded", "_joined", "_message", "cased", "decided", "fields", "folded")
+    `places` has each field's lower-case name and the name it was `given` under. Most views are decided by their values
+    as they came, so the rest is made on first use.
+    """
 
-    def __init__(self, fields: Mapping[str, Any], message: str) -> None:
-        self.fields = {name.lower(): value for name, value in fields.items()}
-        self.folded = Texts(self.fields, message, fold=True)
-        self.cased = Texts(self.fields, message, fold=False)
-        self.decided: dict[object, bool] = {}
-        self._message = message
-        self._encoded: dict[str | None, tuple[bytes, ...]] = {}
-        self._joined: str | None = None
+    __slots__ = ("_encoded", "cased", "decided", "folded", "given", "message", "places")
+
+    places: Mapping[str, str]
+    folded: Texts
+    cased: Texts
+    decided: dict[object, bool]
+    _encoded: dict[str | None, tuple[bytes, ...]]
+
+    def __init__(self, given: Mapping[str, Any], message: str) -> None:
+        self.given = given
+        self.message = message
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for a slot that nothing was put into yet.
+        made = _MADE[name](self)
+        setattr(self, name, made)
+        return made
 
     def bytes_of(self, field: str | None) -> tuple[bytes, ...]:
         """The unfolded values of a field as UTF-8, for RE2."""
@@ -66,44 +90,47 @@ class Facts:
             encoded = self._encoded[field] = tuple(text.encode() for text in self.cased[field])
         return encoded
 
-    def joined(self) -> str:
-        """All values of the event in one folded text: what is in any of them is in it."""
-        if self._joined is None:
-            # As whole_texts, but in one go: this runs for nearly every event.
-            texts = [_joined_text(value) for value in self.fields.values()]
-            if "message" not in self.fields:
-                texts.append(self._message)
-            self._joined = folded("\0".join(texts))
-        return self._joined
-
     def is_null(self, field: str) -> bool:
         """Missing, null, or a list of nothing else."""
-        value = self.fields.get(field)
+        place = self.places.get(field)
+        value = None if place is None else self.given[place]
         return value is None or (isinstance(value, list | tuple) and not any(item is not None for item in value))
+
+
+@lru_cache(maxsize=REMEMBERED_SHAPES)
+def _remembered_places(names: tuple[str, ...]) -> Mapping[str, str]:
+    return {name.lower(): name for name in names}
+
+
+def places_of(names: tuple[str, ...]) -> Mapping[str, str]:
+    """Each name under its lower-case form; of names that differ by case only the last."""
+    return _remembered_places(names) if len(names) <= REMEMBERED_NAMES else {name.lower(): name for name in names}
+
+
+_MADE: dict[str, Callable[[Facts], Any]] = {
+    "places": lambda facts: places_of(tuple(facts.given)),
+    "folded": lambda facts: Texts(facts.given, facts.places, facts.message, fold=True),
+    "cased": lambda facts: Texts(facts.given, facts.places, facts.message, fold=False),
+    "decided": lambda _: {},
+    "_encoded": lambda _: {},
+}
 
 
 def folded(text: str) -> str:
     """The text without case, character by character, so that parts of it fold to parts of the result."""
-    return encodable(text).casefold()
+    if text.isascii():
+        return text.casefold()
+    try:
+        # One registered sign makes str.casefold take ten times as long; a table does the same.
+        latin = text.encode("latin-1").translate(_LATIN).decode("latin-1")
+    except UnicodeEncodeError:
+        return encodable(text).casefold()
+    return latin.replace("\xb5", "\u03bc").replace("\xdf", "ss")
 
 
 def encodable(text: str) -> str:
     """The text without lone surrogates (JSON allows them): the automaton and RE2 want UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def whole_texts(fields: Mapping[str, Any], message: str) -> Iterator[str]:
-    """Every text of an event, as a keyword search sees it; the message only where no field holds it."""
-    for value in fields.values():
-        yield from scalar_texts(value)
-    if message and "message" not in fields:
-        yield message
-
-
-def _joined_text(value: Any) -> str:
-    if type(value) is str:
-        return value
-    return str(value) if type(value) is int and -_PLAIN < value < _PLAIN else "\0".join(scalar_texts(value))
 
 
 def scalar_texts(value: Any, depth: int = MAX_LIST_DEPTH) -> Iterator[str]:

@@ -135,7 +135,7 @@ def _null(node: Null) -> Matcher:
 
 def _exists(node: Exists) -> Matcher:
     field = node.field
-    return lambda facts: field in facts.fields
+    return lambda facts: field in facts.places
 
 
 _REFERENCES: dict[str, Callable[[str, str], bool]] = {

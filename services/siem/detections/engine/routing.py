@@ -11,9 +11,12 @@ from collections.abc import Iterator
 
 from services.siem.detections.engine.compiled import Node
 from services.siem.detections.engine.facts import Facts
-from services.siem.detections.engine.index import FieldIndex, Index
+from services.siem.detections.engine.index import Decide, FieldIndex, Index, set_bits
 from services.siem.detections.engine.leaves import Matcher
-from services.siem.detections.engine.literals import Trigger, best_group, literals
+from services.siem.detections.engine.literals import Group, Trigger, groups, literals
+
+# A second group of more triggers than this would make the automata larger than it is worth.
+MAX_MORE_TRIGGERS = 64
 
 Rule = tuple[str, Matcher]
 """An id and the closure that decides."""
@@ -22,7 +25,8 @@ Rule = tuple[str, Matcher]
 class Bucket:
     """The rules of exactly one logsource. Its index is built on the first event after a change."""
 
-    def __init__(self) -> None:
+    def __init__(self, test: Decide) -> None:
+        self._test = test
         self._rules: dict[str, tuple[Node, Matcher]] = {}
         self._index: Index | None = None
         self._numbered: list[Rule] = []
@@ -55,7 +59,7 @@ class Bucket:
     def _current(self) -> Index:
         if self._index is None:
             self._numbered = list(self.rules())
-            self._index = build_index([condition for condition, _ in self._rules.values()])
+            self._index = build_index([condition for condition, _ in self._rules.values()], self._test)
         return self._index
 
 
@@ -80,7 +84,7 @@ class Route:
         if version != self._version:
             self._gather(version)
         if self._keywords is not None:
-            for number in self._keywords.present | self._keywords.found(facts.joined()):
+            for number in set_bits(self._keywords.fired_anywhere(facts)):
                 rule_id, matcher = self._called[number]
                 if matcher(facts):
                     matched.add(rule_id)
@@ -89,22 +93,23 @@ class Route:
         pairs = [pair for bucket in self.buckets for pair in bucket.keywords()]
         self._called = list({rule_id: (rule_id, matcher) for _, (rule_id, matcher) in pairs}.values())
         numbers = {rule_id: number for number, (rule_id, _) in enumerate(self._called)}
-        triggers = [(trigger, numbers[rule_id]) for trigger, (rule_id, _) in pairs]
-        self._keywords = FieldIndex(triggers) if triggers else None
+        triggers = [(trigger, 1 << numbers[rule_id]) for trigger, (rule_id, _) in pairs]
+        self._keywords = FieldIndex(None, triggers) if triggers else None
         self._version = version
 
 
-def build_index(conditions: list[Node]) -> Index:
-    """The index over conditions, each known by its place in the list."""
+def build_index(conditions: list[Node], test: Decide) -> Index:
+    """The index over conditions, each known by its place in the list; `test` makes the closure of a node."""
     shared = Counter[Trigger]()
     for condition in conditions:
         shared.update(set(literals(condition)))
-    triggers: list[tuple[Trigger, int]] = []
-    always: list[int] = []
-    for number, condition in enumerate(conditions):
-        group = best_group(condition, shared)
-        if group is None:
-            always.append(number)
-        else:
-            triggers.extend((trigger, number) for trigger in group)
-    return Index(triggers, always)
+    return Index([_looked_at(groups(condition, shared)) for condition in conditions], test)
+
+
+def _looked_at(found: list[Group]) -> list[Group]:
+    """The first group as it is; of those behind it what costs nothing to look at."""
+    if any(trigger.field is None for trigger in found[0]) if found else True:
+        return found[:1]
+    more = [group for group in found[1:] if len(group) <= MAX_MORE_TRIGGERS]
+    plain = [tuple(trigger._replace(test=None) for trigger in group) for group in more]
+    return found[:1] + [group for group in plain if all(trigger.field is not None for trigger in group)]
