@@ -16,7 +16,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import engine, gateway, ingest, latency, rpc, search
+from benchmarks import differential, engine, gateway, ingest, latency, retro, rpc, search
 
 WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "rpc": rpc.run,
@@ -26,7 +26,11 @@ WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "latest": search.latest,
     "engine": engine.run,
     "latency": latency.run,
+    "retro": retro.run,
+    "differential": differential.run,
 }
+#: Not among those that run when none is named: it compares, and takes long.
+_ONLY_BY_NAME = {"differential"}
 #: What a workload calls its own figure.
 _OURS = ("per_second", "calls_per_second", "line_to_alert_p50_ms")
 RESULTS = Path(__file__).parent / "results"
@@ -63,7 +67,7 @@ def main(names: list[str]) -> int:
         return 2
     console = Console()
     results = []
-    for name in names or list(WORKLOADS):
+    for name in names or [name for name in WORKLOADS if name not in _ONLY_BY_NAME]:
         console.print(f"measuring {name} ...")
         # rpc has both ends in this process; the other loads are only clients of servers that choose their own loop.
         runner = uvloop.run if name == "rpc" else asyncio.run

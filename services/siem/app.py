@@ -36,6 +36,7 @@ from services.siem.logs.service import Logs
 from services.siem.logs.store import WRITE_SETTINGS, LogStore
 from services.siem.logs.writer import Writer
 from services.siem.past import Past
+from services.siem.past_engine import PastEngine
 from services.siem.processes import Processes
 from services.siem.promotion.routes import routes as promotion_routes
 from services.siem.promotion.service import Promotion
@@ -104,12 +105,12 @@ async def start(platform: Platform) -> None:
     await detection.refresh()
     platform.spawn("detection", detection.run())
     alone = settings.clickhouse_url is None
-    worker = Worker(database, rows, ruleset, detection, coverage, outbox, evaluate_rows, alone=alone)
+    worker = Worker(database, rows, ruleset, detection, coverage, outbox, PastEngine, alone=alone)
+    joins = AuditJoins(database, worklist, rows, ruleset, detection, outbox, evaluate_rows)
+    platform.spawn("audit-joins", joins.run())
     settling = Settling(database, correlations, detection, outbox)
     platform.spawn("correlations", settling.run())
     platform.spawn("correlations-prune", settling.prune())
-    joins = AuditJoins(database, worklist, rows, ruleset, detection, outbox, evaluate_rows)
-    platform.spawn("audit-joins", joins.run())
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
     await platform.serve(
         [

@@ -8,13 +8,13 @@ engine's word alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from services.siem.detections.engine import CompiledRule, Engine
+from services.siem.detections.engine import CompiledRule
 from services.siem.logs.store import StoredRow
 from services.siem.match import Failure, Match
 from services.siem.runs import store
@@ -28,14 +28,13 @@ from shared.log import get_logger
 from shared.outbox import Outbox
 from shared.postgres import Connection, Database
 
-PAGE_ROWS = 2_000
+#: Some 20 MB of what is usual. A page is read while another is evaluated, so two are in memory.
+PAGE_ROWS = 10_000
 LEASE_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
 _SHORTEST_WINDOW = timedelta(milliseconds=2)
 _log = get_logger("runs")
-
-Evaluate = Callable[[Sequence[StoredRow], Engine], Awaitable[tuple[list[Match], list[Failure]]]]
 
 
 class Rows(Protocol):
@@ -52,6 +51,22 @@ class Rows(Protocol):
         values: Mapping[str, Any] | None = None,
     ) -> list[StoredRow]:
         """Rows of a range in the order of (timestamp, id), behind `after`."""
+
+
+class Held(Protocol):
+    """Rules that stored rows are held against, with the streaming engine's matches."""
+
+    def __len__(self) -> int:
+        """How many rules there are."""
+
+    def remove(self, rule_id: str) -> None:
+        """Stop trying a rule."""
+
+    async def evaluate(self, rows: Sequence[StoredRow]) -> tuple[list[Match], list[Failure]]:
+        """Every (rule, event) that matches, and the events that no rule could be tried on."""
+
+    async def close(self) -> None:
+        """Ends what it has started."""
 
 
 class Rules(Protocol):
@@ -96,13 +111,30 @@ class Ledger(Protocol):
 
 @dataclass(slots=True)
 class _Scan:
-    """A run in work: its engine and prefilter. `window` is how much time one query may look at."""
+    """A run in work: its engine and prefilter. `window` is how much time one query may look at; `ahead` reads the next
+    page while one is evaluated."""
 
     run: Claimed
-    engine: Engine
+    engine: Held
     condition: str
     values: dict[str, Any]
     window: timedelta
+    ahead: asyncio.Task[_Page] | None = None
+
+    async def close(self) -> None:
+        """Ends what was begun for the run."""
+        if self.ahead is not None:
+            self.ahead.cancel()
+            await asyncio.gather(self.ahead, return_exceptions=True)
+        await self.engine.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Rows, and (timestamp, id) that everything was read up to."""
+
+    rows: list[StoredRow]
+    last: tuple[datetime, str]
 
 
 class _LostError(Exception):
@@ -120,7 +152,7 @@ class Worker:
         detection: Detection,
         ledger: Ledger,
         outbox: Outbox,
-        evaluate: Evaluate,
+        hold: Callable[[Sequence[CompiledRule]], Held],
         *,
         alone: bool,
     ) -> None:
@@ -130,7 +162,7 @@ class Worker:
         self._detection = detection
         self._ledger = ledger
         self._outbox = outbox
-        self._evaluate = evaluate
+        self._hold = hold
         self._alone = alone
         self._owner = UUID(new_id())
 
@@ -182,12 +214,18 @@ class Worker:
             return
         await self._detection.refresh()
         scan = await self._prepare(run)
-        if not len(scan.engine):
-            await self._fail(run, "nothing to evaluate: the rule is no longer served, or it is a filter of others")
-            return
-        while run.position < run.until:
-            if not await self._page(scan):
+        try:
+            if not len(scan.engine):
+                await self._fail(run, "nothing to evaluate: the rule is no longer served, or it is a filter of others")
                 return
+            while run.position < run.until:
+                if not await self._page(scan):
+                    return
+        finally:
+            await scan.close()
+        await self._complete(run)
+
+    async def _complete(self, run: Claimed) -> None:
         async with self._database.transaction() as connection:
             ended = await store.finish(connection, run.id, "completed", utc_now())
             if ended is None:
@@ -207,7 +245,7 @@ class Worker:
         await store.set_rules(self._database, run.id, run.rules)
         rules = [rule for rule_id in run.rules if (rule := known[rule_id]).condition is not None]
         condition, values = store.condition(prefilter(rules[0])) if len(rules) == 1 else ("1", {})
-        return _Scan(run, await asyncio.to_thread(Engine, rules), condition, values, run.until - run.since)
+        return _Scan(run, self._hold(rules), condition, values, run.until - run.since)
 
     def _with_what_feeds(self, rule_id: str, known: Iterable[str]) -> set[str]:
         """A rule, and those whose matches it counts when it is a correlation, however deep."""
@@ -220,17 +258,19 @@ class Worker:
     async def _page(self, scan: _Scan) -> bool:
         """Evaluates the next page; False when the run is no longer ours."""
         run = scan.run
-        rows, end = await self._read(scan)
-        matches, failures = await self._evaluate(rows, scan.engine) if rows else ([], [])
-        last = (rows[-1].timestamp, rows[-1].id) if len(rows) == PAGE_ROWS else (end, "")
+        page = await (scan.ahead or self._read(scan, (run.position, run.position_id)))
+        scan.ahead = None
+        if page.last[0] < run.until:
+            scan.ahead = asyncio.create_task(self._read(scan, page.last), name="read-ahead")
+        matches, failures = await scan.engine.evaluate(page.rows) if page.rows else ([], [])
         await self._detection.refresh()
         try:
             async with self._database.transaction() as connection:
-                await self._commit(connection, scan, matches, failures, last, len(rows))
+                await self._commit(connection, scan, matches, failures, page)
         except _LostError:
             return False
         self._outbox.wake()
-        run.position, run.position_id = last
+        run.position, run.position_id = page.last
         return True
 
     async def _commit(
@@ -239,13 +279,13 @@ class Worker:
         scan: _Scan,
         matches: list[Match],
         failures: list[Failure],
-        last: tuple[datetime, str],
-        events: int,
+        page: _Page,
     ) -> None:
         run = scan.run
         matches = await self._of_served(connection, scan, matches)
         found = await self._detection.commit(connection, matches, failures, run.id)
-        step = Step(*last, events, len(matches), found.new_matches, [failure.timestamp for failure in failures])
+        failed_at = [failure.timestamp for failure in failures]
+        step = Step(*page.last, len(page.rows), len(matches), found.new_matches, failed_at)
         if not await store.advance(connection, run.id, self._owner, step, LEASE_SECONDS):
             raise _LostError
 
@@ -262,22 +302,19 @@ class Worker:
                 scan.engine.remove(rule_id)
         return [match for match in matches if match.rule_id not in gone]
 
-    async def _read(self, scan: _Scan) -> tuple[list[StoredRow], datetime]:
-        """The next rows, and where the stretch ends that they were looked for in."""
-        run = scan.run
+    async def _read(self, scan: _Scan, after: tuple[datetime, str]) -> _Page:
+        """The next rows behind `after`, and how far was looked for them."""
+        begin = after[0]
         while True:
-            end = min(run.until, _cut(run.position + scan.window))
-            after = (run.position, run.position_id)
+            end = min(scan.run.until, _cut(begin + scan.window))
             try:
-                rows = await self._rows.rows(
-                    run.position, end, after, PAGE_ROWS, condition=scan.condition, values=scan.values
-                )
+                rows = await self._rows.rows(begin, end, after, PAGE_ROWS, condition=scan.condition, values=scan.values)
             except LimitExceededError as error:
-                scan.window = (end - run.position) / 2
+                scan.window = (end - begin) / 2
                 if scan.window < _SHORTEST_WINDOW:
                     raise unavailable() from error
             else:
-                return rows, end
+                return _Page(rows, (rows[-1].timestamp, rows[-1].id) if len(rows) == PAGE_ROWS else (end, ""))
 
 
 def _cut(moment: datetime) -> datetime:
