@@ -18,7 +18,7 @@ import pytest
 from samples.record.label import manifest, table
 from services.siem.detections.engine import CompiledRule, Engine, compile_rule
 from services.siem.event import Event
-from services.siem.logs.parsers import parse_items
+from services.siem.logs.parsers import join_apart, parse_items
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -59,11 +59,21 @@ def stage_of_line(path: str) -> dict[int, str]:
 
 
 @pytest.fixture(scope="module")
-def outcome() -> Outcome:
-    """All recordings, parsed and evaluated once."""
+def rules() -> dict[str, CompiledRule]:
+    """Aurora's own rules by their ids."""
     paths = sorted((ROOT / "services/siem/detections/rules").glob("*.yml"))
-    rules = {rule.id: rule for rule in (compile_rule(path.read_text()) for path in paths)}
-    engine = Engine(rules.values())
+    return {rule.id: rule for rule in (compile_rule(path.read_text()) for path in paths)}
+
+
+@pytest.fixture(scope="module")
+def engine(rules: dict[str, CompiledRule]) -> Engine:
+    """An engine of these rules."""
+    return Engine(rules.values())
+
+
+@pytest.fixture(scope="module")
+def outcome(rules: dict[str, CompiledRule], engine: Engine) -> Outcome:
+    """All recordings, parsed and evaluated once."""
     found = Outcome()
     for recording in MANIFEST["files"]:
         path = recording["path"]
@@ -107,6 +117,23 @@ def test_every_recorded_line_is_taken_in_its_own_format_with_the_time_and_host_o
         seconds = [event.timestamp.timestamp() - begin for event in events]
         assert min(seconds) > -60
         assert max(seconds) < MANIFEST["duration_seconds"] + 60
+
+
+def test_audit_records_sent_one_by_one_are_matched_as_those_sent_together(engine: Engine) -> None:
+    received = datetime(2026, 12, 1, tzinfo=UTC)
+
+    def parsed(lines: list[bytes]) -> list[Event]:
+        results = parse_items(lines, source="s", received_at=received, continued=True)
+        return [result for result in results if isinstance(result, Event)]
+
+    def matches(events: list[Event]) -> set[tuple[str, str]]:
+        return {(event.raw, rule_id) for event in events for rule_id in engine.evaluate(event)}
+
+    lines = lines_of("recorded/audit.log")
+    together, alone = parsed(lines), [event for line in lines for event in parsed([line])]
+    at_once = matches(alone)
+    join_apart(alone)
+    assert at_once < matches(alone) == matches(together)
 
 
 def test_the_manifest_describes_the_recordings_that_are_there() -> None:
