@@ -36,6 +36,8 @@ B = TypeVar("B")
 R = TypeVar("R")
 
 API_VERSION = "1.0"
+#: What aiohttp unpacks; anything else it would hand on packed.
+_ENCODINGS = ("gzip", "deflate", "zstd", "br", "identity", "")
 ANONYMOUS = Principal("anonymous", "user", "anonymous", "api_service", frozenset())
 Authenticate = Callable[[web.Request], Awaitable[Principal]]
 _log = get_logger("http")
@@ -196,6 +198,8 @@ async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) 
     has_body = request.body_exists
     if has_body and media_type not in endpoint.consumes and ANY_MEDIA_TYPE not in endpoint.consumes:
         raise AuroraError(UNSUPPORTED_MEDIA_TYPE, {"accepted": list(endpoint.consumes)})
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() not in _ENCODINGS:
+        raise AuroraError(UNSUPPORTED_MEDIA_TYPE, {"accepted_encodings": list(_ENCODINGS)})
     data = await read_body(request, endpoint.max_body)
     if endpoint.body is bytes:
         return data

@@ -7,29 +7,40 @@ and slow (some milliseconds a rule), so it runs in a thread. One bad rule never 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import UNSET
 
 from services.siem.detections import store
 from services.siem.detections.domain import unified_diff
 from services.siem.detections.engine.compile import compile_rule
-from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule
+from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, encode
 from services.siem.detections.engine.document import invalid, split_documents
+from services.siem.detections.engine.placeholders import NO_LISTS, Lists, may_have_placeholders
 from services.siem.detections.store import Author, Document, Known, Origin
 from shared.clock import utc_now
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.detections import DetectionRule, ImportReport, RuleProblem, RuleQuery, RuleUpdate
 from shared.contracts.rule_versions import RuleDiff, RuleVersion
-from shared.errors import CONFLICT, MALFORMED_REQUEST, NOT_FOUND, SIGMA_INVALID, AuroraError, field_error
+from shared.errors import (
+    CONFLICT,
+    MALFORMED_REQUEST,
+    NOT_FOUND,
+    PAYLOAD_TOO_LARGE,
+    SIGMA_INVALID,
+    AuroraError,
+    field_error,
+)
 from shared.log import get_logger
 from shared.pages import decode_position, encode_position
-from shared.postgres import Database, UniqueViolation
+from shared.postgres import Connection, Database, UniqueViolation
 
 BUILTIN = Path(__file__).parent / "rules"
 _CHUNK = 50
+#: Of one import: five times as many as SigmaHQ has.
+_MAX_DOCUMENTS = 20_000
 _AURORA = Author("aurora")
 #: Comparing takes time that grows with the lines; no rule of SigmaHQ has as many.
 _MAX_DIFF_LINES = 10_000
@@ -38,19 +49,30 @@ Check: TypeAlias = Callable[[CompiledRule, str], None]
 _log = get_logger("rules")
 
 
+class Placeholders(Protocol):
+    """Where the values of placeholders are kept (the placeholders feature)."""
+
+    async def read(self, connection: Connection | None = None) -> Lists:
+        """Every list, in the caller's transaction if there is one."""
+
+
 class RulesService:
     """Detection rules of the siem's schema. `check` runs the tests inside a rule; None leaves them aside."""
 
-    def __init__(self, database: Database, check: Check | None = None) -> None:
+    def __init__(
+        self, database: Database, check: Check | None = None, placeholders: Placeholders | None = None
+    ) -> None:
         self._database = database
         self._check = check
+        self._placeholders = placeholders
 
     async def create(self, yaml_text: str, author: Author = _AURORA, *, enabled: bool = True) -> DetectionRule:
         """Stores one rule. Raises AURORA-4222 with the place, 4090 naming the rule that has this id already."""
-        document = await asyncio.to_thread(self._compiled, _alone(yaml_text))
+        document = await asyncio.to_thread(self._compiled, _alone(yaml_text), await self._lists([yaml_text]))
         try:
             async with self._database.transaction() as connection:
                 await store.lock(connection)
+                [document] = await self._with_lists(connection, [document])
                 return await store.insert(connection, document, "api", author, utc_now(), enabled=enabled)
         except UniqueViolation:
             detail = {"rule_id": document.rule.id}
@@ -79,7 +101,8 @@ class RulesService:
         await self.get(identifier)
         document = None
         if change.sigma is not UNSET:
-            document = await asyncio.to_thread(self._compiled, _alone(change.sigma))
+            lists = await self._lists([change.sigma])
+            document = await asyncio.to_thread(self._compiled, _alone(change.sigma), lists)
             if document.rule.id != identifier:
                 raise invalid(f"the text must keep the rule's id: {identifier}", path="id")
         async with self._database.transaction() as connection:
@@ -91,7 +114,8 @@ class RulesService:
                 detail = {"rule_id": identifier, "revision": current.revision}
                 raise AuroraError(CONFLICT, detail, message="The rule was changed meanwhile")
             if document is not None and document.sigma != current.sigma:
-                await store.upsert(connection, [document], "api", author, utc_now())
+                documents = await self._with_lists(connection, [document])
+                await store.upsert(connection, documents, "api", author, utc_now())
             if change.enabled is not UNSET:
                 await store.set_enabled(connection, identifier, change.enabled, utc_now())
             changed = await store.find(connection, identifier)
@@ -147,6 +171,8 @@ class RulesService:
         documents = split_documents(text)
         if not documents:
             raise AuroraError(MALFORMED_REQUEST, message="The body holds no YAML document")
+        if len(documents) > _MAX_DOCUMENTS:
+            raise AuroraError(PAYLOAD_TOO_LARGE, {"max_documents": _MAX_DOCUMENTS})
         return await self._import(documents, "import", author)
 
     async def load_builtin(self) -> None:
@@ -170,7 +196,8 @@ class RulesService:
     async def _import_chunk(
         self, chunk: list[tuple[int, tuple[int, str]]], origin: Origin, author: Author, report: ImportReport
     ) -> None:
-        compiled = await asyncio.to_thread(self._compile_all, chunk, report)
+        lists = await self._lists([text for _, (_, text) in chunk])
+        compiled = await asyncio.to_thread(self._compile_all, chunk, report, lists)
         async with self._database.transaction() as connection:
             await store.lock(connection)
             known = await store.known(connection, list(compiled))
@@ -179,22 +206,59 @@ class RulesService:
                 for identifier, document in compiled.items()
                 if _is_news(document, origin, known.get(identifier))
             }
-            await store.upsert(connection, list(fresh.values()), origin, author, utc_now())
+            documents = await self._with_lists(connection, list(fresh.values()))
+            await store.upsert(connection, documents, origin, author, utc_now())
         report.updated += len(fresh.keys() & known.keys())
         report.created += len(fresh.keys() - known.keys())
         report.unchanged += len(compiled) - len(fresh)
 
-    def _compiled(self, text: str) -> Document:
-        rule = compile_rule(text)
+    async def lock(self, connection: Connection) -> None:
+        """Makes whoever stores a rule wait for the end of the caller's transaction."""
+        await store.lock(connection)
+
+    async def compile_again(self, connection: Connection) -> list[str]:
+        """Compiles what may have placeholders with the lists of the caller's transaction; the ids of what is another
+        rule now. Call `lock` first. The tests inside a rule aren't run: its text is the same."""
+        stored = await store.mentioning(connection, "expand")
+        documents = [Document(item.sigma, item.rule) for item in stored]
+        again = await self._with_lists(connection, documents)
+        changed = [
+            (item.origin, document)
+            for item, document in zip(stored, again, strict=True)
+            if encode(document.rule) != encode(item.rule)
+        ]
+        for origin in {origin for origin, _ in changed}:
+            documents = [document for other, document in changed if other == origin]
+            await store.upsert(connection, documents, origin, _AURORA, utc_now())
+        return [document.rule.id for _, document in changed]
+
+    async def _lists(self, texts: Iterable[str], connection: Connection | None = None) -> Lists:
+        if self._placeholders is None or not any(map(may_have_placeholders, texts)):
+            return NO_LISTS
+        return await self._placeholders.read(connection)
+
+    async def _with_lists(self, connection: Connection, documents: Sequence[Document]) -> Sequence[Document]:
+        """What has placeholders compiled with the lists in force: they may have changed before the lock was had."""
+        wanted = [document for document in documents if may_have_placeholders(document.sigma)]
+        if not wanted:
+            return documents
+        lists = await self._lists([document.sigma for document in wanted], connection)
+        again = {document.rule.id: await asyncio.to_thread(compile_rule, document.sigma, lists) for document in wanted}
+        return [Document(item.sigma, again.get(item.rule.id, item.rule)) for item in documents]
+
+    def _compiled(self, text: str, lists: Lists) -> Document:
+        rule = compile_rule(text, lists)
         if self._check is not None:
             self._check(rule, text)
         return Document(text, rule)
 
-    def _compile_all(self, chunk: list[tuple[int, tuple[int, str]]], report: ImportReport) -> dict[str, Document]:
+    def _compile_all(
+        self, chunk: list[tuple[int, tuple[int, str]]], report: ImportReport, lists: Lists
+    ) -> dict[str, Document]:
         compiled: dict[str, Document] = {}
         for index, (first_line, text) in chunk:
             try:
-                document = self._compiled(text)
+                document = self._compiled(text, lists)
             except AuroraError as error:
                 report.errors += _problems(index, first_line, error)
                 continue

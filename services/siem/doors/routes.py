@@ -71,24 +71,32 @@ _MAX_PROBLEMS = 5
 
 def stream_routes(intake: Intake) -> list[Route]:
     """The doors of Loki and OpenTelemetry."""
+    read = _Reader()
 
     async def push(call: Call[None, bytes]) -> None:
-        outcome = await (await _read(loki.read_push, call.body, call.request.content_type)).store(intake)
+        outcome = await (await read(loki.read_push, call.body, call.request.content_type)).store(intake)
         if outcome.rejected:  # as Loki does: the others are stored, and no client sends a 400 again
             raise AuroraError(MALFORMED_REQUEST, message=_told(outcome))
 
     async def export(call: Call[None, bytes]) -> web.Response:
         media_type = call.request.content_type
-        outcome = await (await _read(otlp.read_export, call.body, media_type)).store(intake)
+        outcome = await (await read(otlp.read_export, call.body, media_type)).store(intake)
         return web.Response(body=otlp.answer(outcome, media_type), content_type=media_type)
 
     return [bind(LOKI_PUSH, push), bind(OTLP_LOGS, export)]
 
 
-async def _read(read: Callable[[bytes, P], T], body: bytes, about: P) -> T:
-    if len(body) <= _INLINE_BYTES:
-        return read(body, about)
-    return await asyncio.to_thread(read, body, about)
+class _Reader:
+    """Reads bodies; large ones in a thread and one at a time, since each may take some hundred megabytes."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __call__(self, read: Callable[[bytes, P], T], body: bytes, about: P) -> T:
+        if len(body) <= _INLINE_BYTES:
+            return read(body, about)
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(read, body, about)
 
 
 def _told(outcome: Outcome) -> str:
@@ -100,10 +108,11 @@ def _told(outcome: Outcome) -> str:
 
 def elasticsearch_routes(intake: Intake) -> list[Route]:
     """The door of Elasticsearch."""
+    reader = _Reader()
 
     async def bulk(call: Call[None, bytes]) -> web.Response:
-        read = await _read(elasticsearch.read_bulk, call.body, call.path.get("index"))
-        return elasticsearch.answer(await read.store(intake))
+        actions = await reader(elasticsearch.read_bulk, call.body, call.path.get("index"))
+        return elasticsearch.answer(await actions.store(intake))
 
     async def document(call: Call[None, bytes]) -> web.Response:
         one = elasticsearch.one_document(call.body, call.path["index"], call.path.get("id"))
@@ -167,10 +176,11 @@ def _told_always(value: dict[str, Any]) -> Callable[[Call[None, None]], Awaitabl
 
 def splunk_routes(intake: Intake, acks: Acks) -> list[Route]:
     """The door of Splunk's HTTP Event Collector."""
+    reader = _Reader()
 
     async def take(call: Call[HecQuery, bytes], read: Callable[[bytes, HecQuery], Delivery]) -> web.Response:
         try:
-            delivery = await _read(read, call.body, call.query)
+            delivery = await reader(read, call.body, call.query)
         except splunk.RefusedError as refusal:
             return _refused(refusal.answer)
         outcome = await delivery.store(intake)

@@ -7,12 +7,14 @@ are routes.py's.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
+from services.siem.bounds import check_json
 from services.siem.doors.streams import Delivery, moment, record_of, source_name
 from shared.contracts.doors_splunk import HecAcks, HecAnswer, HecQuery
 from shared.errors import MALFORMED_REQUEST, AuroraError
@@ -24,6 +26,9 @@ HEALTHY = HecAnswer("HEC is healthy", 17)
 CHANNEL_HEADER = "X-Splunk-Request-Channel"
 _DEFAULT_SOURCE = "splunk-hec"
 _NANOSECONDS = 10**9
+#: Of seconds until the year 9999, less one.
+_DIGITS = 11
+_SPACE = re.compile(r"\s*")
 
 
 class RefusedError(Exception):
@@ -75,6 +80,7 @@ def read_acks(body: bytes) -> HecAcks:
 
 
 def _objects(body: bytes) -> Iterator[dict[str, Any]]:
+    check_json(body)
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     try:
         text = body.decode().strip().removeprefix("\ufeff")
@@ -91,8 +97,8 @@ def _objects(body: bytes) -> Iterator[dict[str, Any]]:
                 raise RefusedError("Invalid data format", 6, number)
             yield item
             number += 1
-        while text[position : position + 1].isspace():
-            position += 1
+        if (space := _SPACE.match(text, position)) is not None:
+            position = space.end()
 
 
 def _no_constant(name: str) -> None:
@@ -124,6 +130,8 @@ def _time(value: object) -> str | None:
     if not isinstance(value, int | float | str):
         return None
     try:
-        return moment(int(Decimal(str(value)) * _NANOSECONDS))
+        seconds = Decimal(str(value))
+        # An exponent of six digits would be a number of as many.
+        return moment(int(seconds * _NANOSECONDS)) if seconds.adjusted() <= _DIGITS else None
     except (InvalidOperation, ValueError, OverflowError):
         return None

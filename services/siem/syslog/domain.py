@@ -16,6 +16,8 @@ _COUNTED = re.compile(rb"([1-9]\d{0,8}) <")
 #: What may still become the beginning of a counted message.
 _PERHAPS_COUNTED = re.compile(rb"[1-9]\d{0,8} ?\Z")
 _LONGEST_COUNT = 11
+#: Each message costs a copy of what is behind it: of so much, also in a stream of newlines.
+_SLICE_BYTES = 4096
 
 
 @dataclass(slots=True)
@@ -32,8 +34,11 @@ class Framer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are whole now, without empty ones."""
-        self._rest += data
-        return [message for message in self._take() if message.strip()]
+        messages: list[bytes] = []
+        for start in range(0, len(data), _SLICE_BYTES):
+            self._rest += data[start : start + _SLICE_BYTES]
+            messages += [message for message in self._take() if message.strip()]
+        return messages
 
     def end(self) -> list[bytes]:
         """What is left when the connection ends."""
@@ -48,6 +53,9 @@ class Framer:
             if self._skip:
                 dropped = min(self._skip, len(self._rest))
                 self._rest, self._skip = self._rest[dropped:], self._skip - dropped
+                continue
+            if self._rest.startswith(b"\n") and not self._in_long_line:
+                self._rest = self._rest.lstrip(b"\n")  # a stream of newlines costs no turn for each
                 continue
             message = None if self._in_long_line else self._counted()
             if message is None and not self._undecided():

@@ -14,6 +14,8 @@ from sigma.policy.regex_engine import RegexEngine, RegexPattern
 
 # One expression may cost this much memory; RE2 refuses larger programs instead of growing.
 MEMORY_BYTES = 8 * 1024 * 1024
+# Both engines need seconds for one that is much longer; the longest of SigmaHQ has 500 characters.
+MAX_CHARACTERS = 10_000
 
 RefusedRegex = re2.error
 
@@ -34,6 +36,8 @@ class _Checker(RegexEngine):
     """
 
     def compile(self, pattern: str, flags: int = 0) -> RegexPattern:
+        if len(pattern) > MAX_CHARACTERS:
+            raise RefusedRegex(f"longer than {MAX_CHARACTERS} characters")
         try:
             return cast(RegexPattern, compile_regex(pattern))
         except RefusedRegex:

@@ -5,6 +5,7 @@ Owns media types and framing, that of lists of records in one object too. Refuse
 """
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ MAX_ITEMS = 200_000
 _BOM = b"\xef\xbb\xbf"
 #: CloudTrail's and Azure's names for the one list in a file.
 _LISTS = ("Records", "records")
+_SPACE = re.compile(r"\s*")
 _NOT_AN_OBJECT = "must be a JSON object or a line of text"
 
 
@@ -113,8 +115,8 @@ def _several(body: bytes, error: orjson.JSONDecodeError) -> list[bytes | dict[st
         position = 0
         while position < len(text):
             document, position = decoder.raw_decode(text, position)
-            while text[position : position + 1].isspace():
-                position += 1
+            if (space := _SPACE.match(text, position)) is not None:
+                position = space.end()
             items.append(_item(document, len(items)))
             if len(items) > MAX_ITEMS:
                 raise AuroraError(PAYLOAD_TOO_LARGE, {"max_items": MAX_ITEMS})

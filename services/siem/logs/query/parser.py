@@ -22,6 +22,8 @@ from services.siem.logs.query.nodes import And, Bound, Node, Not, Operator, Or, 
 T = TypeVar("T")
 MAX_TERMS = 64
 MAX_DEPTH = 16
+#: Each may begin anywhere in a text, and the engine looks at its clock only between blocks of texts.
+MAX_WILDCARDS = 32
 #: The event's own time and its arrival: compared with times only.
 TIME_FIELDS = frozenset({"@timestamp", "timestamp", "event.ingested", "ingested_at"})
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?")
@@ -37,6 +39,7 @@ class _Parser:
         self._tokens = tokens(text)
         self._next = next(self._tokens)
         self._terms = 0
+        self._wildcards = 0
 
     def whole(self) -> Node:
         if self._at("end"):
@@ -111,6 +114,9 @@ class _Parser:
         self._terms += 1
         if self._terms > MAX_TERMS:
             raise refused(token.place, f"at most {MAX_TERMS} terms")
+        self._wildcards += max(0, len(token.pieces) - 1)
+        if self._wildcards > MAX_WILDCARDS:
+            raise refused(token.place, f"at most {MAX_WILDCARDS} wildcards")
 
 
 def _bound(field: str, token: Token) -> Bound:
