@@ -212,6 +212,8 @@ def show_run(run: HuntRunDetail) -> None:
         mark = "new" if hit.log_id in new else ""
         rows.add_row(mark, format_time(hit.timestamp), safe(hit.source), safe(hit.message), safe(hit.log_id))
     output().print(rows)
+    if run.slow:
+        click.echo(f"slow: {plain(', '.join(run.slow))}", err=True)
     more = "" if run.complete else " or more"
     click.echo(f"{run.status}: {run.hits}{more} hits{_difference(run)}", err=True)
 

@@ -18,6 +18,7 @@ from services.siem.correlations.settling import Settling
 from services.siem.coverage.routes import routes as coverage_routes
 from services.siem.coverage.service import CoverageService
 from services.siem.detections.domain import draft_of
+from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.detections.engine.ruleset import Ruleset
 from services.siem.detections.evaluation import Detection
 from services.siem.detections.routes import routes as rule_routes
@@ -30,13 +31,16 @@ from services.siem.explanations.service import Explanations
 from services.siem.hunts.routes import routes as hunt_routes
 from services.siem.hunts.runs import HuntRuns
 from services.siem.hunts.service import HuntsService
-from services.siem.hunts.sigma import PastSigma
+from services.siem.hunts.sigma import Narrowed, PastSigma
+from services.siem.logs.query import parse, slow_forms
 from services.siem.logs.routes import routes as log_routes
 from services.siem.logs.service import Logs
 from services.siem.logs.store import WRITE_SETTINGS, LogStore
 from services.siem.logs.writer import Writer
 from services.siem.past import Past
 from services.siem.past_engine import PastEngine
+from services.siem.placeholders.routes import routes as placeholder_routes
+from services.siem.placeholders.service import ConfiguredLists, PlaceholdersService
 from services.siem.processes import Processes
 from services.siem.promotion.routes import routes as promotion_routes
 from services.siem.promotion.service import Promotion
@@ -45,6 +49,8 @@ from services.siem.quality.service import Quality
 from services.siem.rejections.routes import routes as rejection_routes
 from services.siem.rejections.service import RejectionsService
 from services.siem.rule_tests import check_tests
+from services.siem.runs import store as run_store
+from services.siem.runs.domain import prefilter
 from services.siem.runs.routes import routes as run_routes
 from services.siem.runs.service import RunsService
 from services.siem.runs.worker import Worker
@@ -84,8 +90,9 @@ async def start(platform: Platform) -> None:
     logs, worklist = await _logs(platform, settings, database, rows, processes, rejections, retention)
     alerts = AlertsService(database, outbox)
     past = Past(rows)
-    suppressions = Suppressions(database, past)
-    rules = RulesService(database, check_tests)
+    lists = ConfiguredLists(database)
+    suppressions = Suppressions(database, past, lists.compile)
+    rules = RulesService(database, check_tests, lists)
     await rules.load_builtin()
     ruleset = Ruleset()
     coverage = CoverageService(database, alerts, outbox)
@@ -121,12 +128,13 @@ async def start(platform: Platform) -> None:
             *_doors(platform, database, logs),
             *alert_routes(alerts),
             *rule_routes(rules),
+            *placeholder_routes(PlaceholdersService(database, rules)),
             *_runs(platform, database, worker, coverage),
             *attack_coverage_routes(AttackCoverageService(database, clickhouse, rows, ruleset, events_of, check_tests)),
             *suppression_routes(suppressions),
             *quality_routes(Quality(database)),
             *promotion_routes(Promotion(past, rules)),
-            *explanation_routes(Explanations(rules, past, ruleset)),
+            *explanation_routes(Explanations(rules, past, ruleset, lists.compile)),
         ]
     )
     await _syslog(platform, settings, logs)
@@ -162,10 +170,16 @@ def _runs(platform: Platform, database: Database, worker: Worker, coverage: Cove
 
 
 def _hunts(platform: Platform, database: Database, rows: LogStore, logs: Logs) -> list[Route]:
-    sigma = PastSigma(rows)
-    hunts = HuntsService(database, logs, sigma)
+    sigma = PastSigma(rows, _narrowed)
+    hunts = HuntsService(database, logs, sigma, lambda query: slow_forms(parse(query)))
     platform.spawn("hunts", HuntRuns(database, hunts, logs, sigma).run())
     return hunt_routes(hunts)
+
+
+def _narrowed(rule: CompiledRule) -> Narrowed:
+    asked = prefilter(rule)
+    condition, values = run_store.condition(asked)
+    return Narrowed(condition, values, bool(asked.needles))
 
 
 async def _syslog(platform: Platform, settings: SiemSettings, logs: Logs) -> None:

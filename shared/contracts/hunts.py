@@ -103,7 +103,8 @@ class HuntDiff(msgspec.Struct, kw_only=True):
 
 
 class HuntRun(msgspec.Struct, kw_only=True):
-    """One run. `progress` goes from 0 to 1; `complete` is false when there were more hits than are counted (10,000).
+    """One run. `progress` goes from 0 to 1; `complete` is false when there were more hits than are counted (10,000), or
+    when it ended at its limit of time or of events read: `error` says then how far it got.
 
     `duration_ms` is null until it ended; `diff` is null when there is no completed run before it.
     """
@@ -136,11 +137,12 @@ class HuntHit(msgspec.Struct, kw_only=True):
 
 
 class HuntRunDetail(HuntRun, kw_only=True):
-    """A run with up to 1,000 of its hits, newest first, and what was asked."""
+    """A run with up to 1,000 of its hits, newest first, and what was asked. `slow` names what no index helps with."""
 
     query: str | None
     sigma: str | None
     found: list[HuntHit]
+    slow: list[str] | UnsetType = UNSET
 
 
 _COMMON: dict[str, Any] = {"service": "siem", "tag": "SIEM / Detection"}

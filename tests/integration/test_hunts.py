@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec import UNSET
 
 from services.siem.hunts import store
 from shared.clock import new_id
@@ -144,7 +145,21 @@ async def test_a_sigma_rule_hunts_in_the_past(running: Siem) -> None:
     hunt = await saved(running, sigma=SIGMA.format(marker=marker), mitre_techniques=["T1059.004"])
     run = await run_of(running, hunt)
     assert (run.status, run.hits, run.error) == ("completed", 1, None)
-    assert run.sigma == hunt.sigma
+    assert (run.sigma, run.slow) == (hunt.sigma, UNSET)
+
+
+async def test_a_hunt_that_no_index_helps_with_is_done_and_named_slow(running: Siem) -> None:
+    marker = f"m{new_id()[-8:]}"
+    await store_events(running, marker, 3)
+    query = await run_of(running, await saved(running, query=f"*{marker[:-1]}*"))
+    assert (query.status, query.hits, query.slow) == ("completed", 3, [f"*{marker[:-1]}*"])
+    no_text = (
+        f"title: t\nlogsource: {{product: linux}}\ndetection:\n  a: {{host.name|re: '^{marker}$'}}\n  condition: not a"
+    )
+    sigma = await run_of(running, await saved(running, sigma=no_text))
+    assert (sigma.status, sigma.error) == ("completed", None)
+    assert isinstance(sigma.slow, list)
+    assert "each event of its log source is read" in sigma.slow[0]
 
 
 async def test_a_hunt_that_can_not_be_asked_is_refused_with_the_place(running: Siem) -> None:

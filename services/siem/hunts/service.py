@@ -6,7 +6,7 @@ A hunt is checked when it is saved, by asking its question about no time at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -50,14 +50,21 @@ class SigmaCheck(Protocol):
     async def check(self, sigma: str) -> None:
         """Raises AURORA-4222."""
 
+    async def slow(self, sigma: str) -> list[str]:
+        """Why a hunt with it is slow, in words. Raises AURORA-4222."""
+
 
 class HuntsService:
     """Hunts of the siem's schema."""
 
-    def __init__(self, database: Database, searcher: Searcher, sigma: SigmaCheck) -> None:
+    def __init__(
+        self, database: Database, searcher: Searcher, sigma: SigmaCheck, slow_forms: Callable[[str], list[str]]
+    ) -> None:
+        """`slow_forms` names the terms of a query that no index helps with; raises AURORA-4220."""
         self._database = database
         self._searcher = searcher
         self._sigma = sigma
+        self._slow_forms = slow_forms
         self.arrived = asyncio.Event()
 
     async def create(self, body: HuntCreate, who: str) -> Hunt:
@@ -151,7 +158,16 @@ class HuntsService:
         run = await store.find_run(self._database, identifier)
         if run is None:
             raise AuroraError(NOT_FOUND)
+        if slow := await self._slow(run):
+            run.slow = slow
         return run
+
+    async def _slow(self, run: HuntRunDetail) -> list[str]:
+        try:
+            return self._slow_forms(run.query or "") if run.sigma is None else await self._sigma.slow(run.sigma)
+        except AuroraError:
+            # What an older version could ask and this one can't has its reason in the run's error.
+            return []
 
     async def cancel(self, identifier: str) -> HuntRun:
         """Ends a run. Raises AURORA-4040, 4090 when it has ended already."""

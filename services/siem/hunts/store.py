@@ -207,10 +207,23 @@ async def keep(database: Database, work: Work, owner: str, seconds: float, progr
     return bool(touched)
 
 
+async def renew(database: Database, work: Work, owner: str, seconds: float) -> bool:
+    """Keeps the lease while a page takes its time; False as `keep`."""
+    touched = await database.execute(
+        """UPDATE hunt_runs SET lease_until = now() + make_interval(secs => $3)
+           WHERE id = $1 AND owner = $2 AND attempts = $4 AND status = 'running'""",
+        work.id,
+        owner,
+        seconds,
+        work.attempts,
+    )
+    return bool(touched)
+
+
 async def last_found(database: Database, hunt_id: str) -> tuple[str, list[str]] | None:
-    """The last completed run of a hunt and the log ids it found."""
+    """The last run of a hunt that looked at its whole range, and the log ids it found."""
     row = await database.fetchrow(
-        """SELECT id, log_ids FROM hunt_runs WHERE hunt_id = $1 AND status = 'completed'
+        """SELECT id, log_ids FROM hunt_runs WHERE hunt_id = $1 AND status = 'completed' AND error IS NULL
            ORDER BY finished_at DESC LIMIT 1""",
         hunt_id,
     )
@@ -226,11 +239,12 @@ async def complete(
     found: Sequence[HuntHit],
     whole: bool,
     diff: HuntDiff | None,
+    error: str | None,
 ) -> None:
-    """Ends a run that went well; nothing when it was cancelled meanwhile."""
+    """Ends a run that went well, or as far as its limits let it; nothing when it was cancelled meanwhile."""
     await database.execute(
         """UPDATE hunt_runs SET status = 'completed', progress = 1, hits = $4, log_ids = $5, found = $6, complete = $7,
-                  compared_to = $8, new_count = $9, new_ids = $10, gone_count = $11, finished_at = now()
+                  compared_to = $8, new_count = $9, new_ids = $10, gone_count = $11, error = $12, finished_at = now()
            WHERE id = $1 AND owner = $2 AND attempts = $3 AND status = 'running'""",
         work.id,
         owner,
@@ -243,6 +257,7 @@ async def complete(
         None if diff is None else diff.new_count,
         None if diff is None else diff.new_ids,
         None if diff is None else diff.gone_count,
+        error,
     )
 
 
