@@ -32,18 +32,18 @@ Evaluate = Callable[[Sequence[StoredRow], Engine], Awaitable[tuple[list[Match], 
 class Batches(Protocol):
     """Which batches have records that others complete (the worklist feature)."""
 
-    async def take_apart(self, connection: Connection) -> int | None:
-        """One whose records have had time to arrive, off the list when the caller commits."""
+    async def take_apart(self, connection: Connection) -> list[int]:
+        """Some whose records have had time to arrive, off the list when the caller commits."""
 
-    async def put_off(self, seq: int) -> None:
-        """Gives it out later."""
+    async def put_off(self, seqs: Sequence[int]) -> None:
+        """Gives them out later, each alone."""
 
 
 class Rows(Protocol):
     """Where stored records come from (the logs feature)."""
 
-    async def apart(self, seq: int) -> list[StoredRow]:
-        """Those of a batch that others complete, with their siblings."""
+    async def apart(self, seqs: Sequence[int]) -> list[StoredRow]:
+        """Those of batches that others complete, with their siblings."""
 
 
 class Rules(Protocol):
@@ -64,7 +64,7 @@ class Detection(Protocol):
 
 
 class AuditJoins:
-    """Works on one batch at a time; several processes may do so on different ones."""
+    """Works on some batches at a time; several processes may do so on different ones."""
 
     def __init__(
         self,
@@ -99,25 +99,25 @@ class AuditJoins:
                     await asyncio.sleep(_LOOK_SECONDS)
 
     async def _next(self) -> bool:
-        """Looks at one batch; False when none is due."""
-        seq: int | None = None
+        """Looks at what is due; False when nothing is."""
+        seqs: list[int] = []
         try:
             async with self._database.transaction() as connection:
-                seq = await self._batches.take_apart(connection)
-                if seq is None:
+                seqs = await self._batches.take_apart(connection)
+                if not seqs:
                     return False
-                await self._look_at(connection, seq)
+                await self._look_at(connection, seqs)
         except Exception as error:  # a batch that breaks must not hold up those behind it
-            if seq is None:
+            if not seqs:
                 raise
-            _log.warning("audit records not joined yet", batch=seq, exc_info=error)
-            await self._batches.put_off(seq)
+            _log.warning("audit records not joined yet", batches=seqs, exc_info=error)
+            await self._batches.put_off(seqs)
         self._outbox.wake()
         return True
 
-    async def _look_at(self, connection: Connection, seq: int) -> None:
+    async def _look_at(self, connection: Connection, seqs: Sequence[int]) -> None:
         try:
-            rows = await self._rows.apart(seq)
+            rows = await self._rows.apart(seqs)
         except LimitExceededError as error:
             raise unavailable() from error
         await self._detection.refresh()

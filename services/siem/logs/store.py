@@ -87,11 +87,11 @@ class LogStore:
         )
         return [StoredRow(**row) for row in rows]
 
-    async def apart(self, seq: int) -> list[StoredRow]:
-        """The audit records of a batch that others complete, with the siblings that are stored by now."""
+    async def apart(self, seqs: Sequence[int]) -> list[StoredRow]:
+        """The audit records of batches that others complete, with the siblings that are stored by now."""
         rows = await self._clickhouse.query(
-            f"SELECT {_ROW} FROM logs WHERE batch = {{seq:UInt64}} AND apart ORDER BY timestamp, id",  # noqa: S608 - a constant
-            {"seq": seq},
+            f"SELECT {_ROW} FROM logs WHERE batch IN {{seqs:Array(UInt64)}} AND apart ORDER BY timestamp, id",  # noqa: S608 - a constant
+            {"seqs": list(seqs)},
         )
         found = [StoredRow(**row) for row in rows]
         await self._add_serials(found)

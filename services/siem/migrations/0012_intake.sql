@@ -3,8 +3,9 @@
 -- in apart_batches until those have had time to arrive.
 ALTER TABLE batches ADD COLUMN apart boolean NOT NULL DEFAULT false;
 CREATE TABLE apart_batches (
-    seq bigint      PRIMARY KEY,
-    due timestamptz NOT NULL
+    seq  bigint      PRIMARY KEY,
+    rows int         NOT NULL,
+    due  timestamptz NOT NULL
 );
 CREATE INDEX apart_batches_by_due ON apart_batches (due);
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -134,13 +134,13 @@ class Worklist:
         if not await store.remove(connection, self._writer, batch.seq):
             raise AuroraError(CONFLICT, {"batch": batch.seq}, message="Another process has taken the batch over")
 
-    async def take_apart(self, connection: Connection) -> int | None:
-        """A batch whose audit records have had time to be completed; it is off the list when the caller commits."""
+    async def take_apart(self, connection: Connection) -> list[int]:
+        """Batches whose audit records have had time to be completed; they are off the list when the caller commits."""
         return await store.take_apart(connection)
 
-    async def put_off(self, seq: int) -> None:
-        """`take_apart` gives the batch out later."""
-        await store.put_off(self._database, seq, _APART_RETRY_SECONDS)
+    async def put_off(self, seqs: Sequence[int]) -> None:
+        """`take_apart` gives the batches out later, each alone."""
+        await store.put_off(self._database, seqs, _APART_RETRY_SECONDS)
 
     async def release(self, batch: Batch) -> None:
         """Gives a batch back after a failure; it comes again after the others, later each time."""

@@ -5,12 +5,15 @@ Every comparison of times is made by the database's own clock, so that processes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from shared.postgres import Connection, Database
 
 #: Records of one serial that a shipper sends apart arrive within this time of one another.
 APART_SECONDS = 2.0
+#: What is looked at together.
+APART_ROWS = 2_000
 
 
 async def beat(database: Database, writer: UUID, seconds: float) -> None:
@@ -72,9 +75,9 @@ async def remove(database: Database | Connection, writer: UUID, seq: int) -> boo
     """Takes the batch off the list; False when it isn't the writer's any more. One with audit records that others
     complete goes to the list of those that are looked at once more."""
     removed: int = await database.fetchval(
-        """WITH gone AS (DELETE FROM batches WHERE seq = $1 AND owner = $2 RETURNING seq, apart),
-                again AS (INSERT INTO apart_batches (seq, due)
-                          SELECT seq, now() + make_interval(secs => $3) FROM gone WHERE apart)
+        """WITH gone AS (DELETE FROM batches WHERE seq = $1 AND owner = $2 RETURNING seq, rows, apart),
+                again AS (INSERT INTO apart_batches (seq, rows, due)
+                          SELECT seq, rows, now() + make_interval(secs => $3) FROM gone WHERE apart)
            SELECT count(*) FROM gone""",
         seq,
         writer,
@@ -83,18 +86,26 @@ async def remove(database: Database | Connection, writer: UUID, seq: int) -> boo
     return bool(removed)
 
 
-async def take_apart(connection: Connection) -> int | None:
-    """A batch whose audit records have had time to be completed, off the list when the transaction commits."""
-    seq: int | None = await connection.fetchval(
-        """DELETE FROM apart_batches WHERE seq = (
-             SELECT seq FROM apart_batches WHERE due <= now() ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED)
-           RETURNING seq"""
+async def take_apart(connection: Connection) -> list[int]:
+    """Batches whose audit records have had time to be completed, some thousand rows or one batch; off the list when
+    the transaction commits."""
+    rows = await connection.fetch(
+        """WITH waiting AS (SELECT seq, rows FROM apart_batches WHERE due <= now()
+                            ORDER BY due, seq LIMIT 100 FOR UPDATE SKIP LOCKED),
+                counted AS (SELECT seq, sum(rows) OVER (ORDER BY seq) AS total, min(seq) OVER () AS first FROM waiting)
+           DELETE FROM apart_batches WHERE seq IN (SELECT seq FROM counted WHERE total <= $1 OR seq = first)
+           RETURNING seq""",
+        APART_ROWS,
     )
-    return seq
+    return [row["seq"] for row in rows]
 
 
-async def put_off(database: Database, seq: int, seconds: float) -> None:
-    """Looks at a batch's audit records later."""
+async def put_off(database: Database, seqs: Sequence[int], seconds: float) -> None:
+    """Looks at these batches' audit records later, each for itself: one of them may be what went wrong."""
     await database.execute(
-        "UPDATE apart_batches SET due = now() + make_interval(secs => $2) WHERE seq = $1", seq, seconds
+        """UPDATE apart_batches SET due = now() + make_interval(secs => $2), rows = greatest(rows, $3)
+           WHERE seq = ANY($1::bigint[])""",
+        seqs,
+        seconds,
+        APART_ROWS,
     )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from services.siem.event import Event
@@ -233,3 +234,13 @@ def test_what_never_comes_isnt_waited_for() -> None:
     join_apart([execve])
     assert [one.category for one in execve.views] == [None, "process_creation"]
     assert not execve.apart
+
+
+def test_what_a_shipper_wrote_around_a_record_stays_when_it_is_completed() -> None:
+    shipped = [orjson.dumps({"message": line, "tags": ["audit"]}).decode() for line in (SYSCALL, EXECVE)]
+    pieces = [*parsed(shipped[:1]), *parsed(shipped[1:])]
+    assert all(event.apart for event in pieces)
+    join_apart(pieces)
+    whole = events(*(orjson.loads(line) for line in shipped))
+    assert pieces == whole
+    assert [one.category for one in whole[1].views] == [None, None, "process_creation"]

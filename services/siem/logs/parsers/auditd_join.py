@@ -22,6 +22,7 @@ Group: TypeAlias = dict[str, list[Event]]
 #: Records of one serial that are put together, and characters of a value that the others get from one of them.
 _MAX_RECORDS = 32
 _MAX_SHARED = 2048
+_MADE = ("process_creation", "file_event", "network_connection")
 _EXEC = frozenset(("execve", "execveat"))
 #: What the kernel writes beside a SYSCALL record, never alone.
 _BESIDE_SYSCALL = frozenset(("EXECVE", "CWD", "PATH", "SOCKADDR", "PROCTITLE"))
@@ -68,7 +69,8 @@ def join_apart(events: Iterable[Event]) -> None:
             continue
         for event in records:
             event.apart = False
-            del event.views[1:]  # made from some of the records only
+            # What was made from some of the records only.
+            event.views = [view for view in event.views if view.category not in _MADE]
         if "SYSCALL" in group or "EXECVE" in group:
             _join_group(group)
 
@@ -184,11 +186,12 @@ def _network_connection(group: Group) -> None:
 def _name_parent(node: Any, group: Group, started: dict[tuple[Any, int], Event]) -> None:
     """Give a new process its parent's image and command line where that one began in the same request."""
     for event in (*group.get("EXECVE", ()), *group.get("SYSCALL", ())):
-        if len(event.views) < 2 or "process.pid" not in event.ecs:
+        view = next((view for view in event.views if view.category == "process_creation"), None)
+        if view is None or "process.pid" not in event.ecs:
             continue
         parent = started.get((node, event.ecs.get("process.parent.pid", -1)))
         if parent is not None:
             for ecs, sigma in (("executable", "ParentImage"), ("command_line", "ParentCommandLine")):
                 if (value := parent.ecs.get(f"process.{ecs}")) is not None:
-                    event.ecs[f"process.parent.{ecs}"] = event.views[1].fields[sigma] = value
+                    event.ecs[f"process.parent.{ecs}"] = view.fields[sigma] = value
         started[node, event.ecs["process.pid"]] = event
