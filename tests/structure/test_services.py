@@ -25,6 +25,7 @@ DECLARED: dict[str, str] = {
     "siem/event.py": "the parsed event: made by logs, read by detections",
     "siem/batch.py": "what logs hands to detections",
     "siem/match.py": "what evaluation hands to alerts, suppressions and correlations",
+    "siem/compiling.py": "how features have a rule's text compiled",
     "siem/evaluate.py": "events held against an engine",
     "siem/frames.py": "what siem and the processes beside it say to one another",
     "siem/processes.py": "the processes that parse, encode and evaluate, as siem sees them",

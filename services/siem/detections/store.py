@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, encode
+from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, decode, encode
 from services.siem.hit import Hit
 from services.siem.match import Match
 from shared.contracts.detections import DetectionRule, LogSource, RuleQuery
@@ -37,6 +37,15 @@ class Known:
 
     sigma: str
     compiler_version: int
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A rule as it was compiled last."""
+
+    sigma: str
+    rule: CompiledRule
     origin: Origin
 
 
@@ -171,6 +180,16 @@ async def known(connection: Connection | Database, identifiers: Sequence[str]) -
         "SELECT id, sigma, compiler_version, origin FROM rules WHERE id = ANY($1)", list(identifiers)
     )
     return {row["id"]: Known(row["sigma"], row["compiler_version"], row["origin"]) for row in rows}
+
+
+async def mentioning(connection: Connection, word: str) -> list[Stored]:
+    """The rules whose text has a word, if this version compiled them."""
+    rows = await connection.fetch(
+        "SELECT sigma, compiled, origin FROM rules WHERE strpos(sigma, $1) > 0 AND compiler_version = $2",
+        word,
+        COMPILER_VERSION,
+    )
+    return [Stored(row["sigma"], decode(row["compiled"]), row["origin"]) for row in rows]
 
 
 async def find(database: Database | Connection, identifier: str) -> DetectionRule | None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Protocol
 
 from services.siem.batch import StoredEvent
-from services.siem.detections.engine.compile import compile_rule
+from services.siem.compiling import Compile, without_lists
 from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.detections.engine.explain import explain
 from services.siem.detections.engine.ruleset import Ruleset
@@ -35,8 +35,9 @@ class Events(Protocol):
 class Explanations:
     """Explains rules by events."""
 
-    def __init__(self, rules: Rules, events: Events, ruleset: Ruleset) -> None:
-        """`ruleset` knows the filters."""
+    def __init__(self, rules: Rules, events: Events, ruleset: Ruleset, compiled: Compile = without_lists) -> None:
+        """`ruleset` knows the filters, `compiled` the lists of placeholders."""
+        self._compile = compiled
         self._rules = rules
         self._events = events
         self._ruleset = ruleset
@@ -47,7 +48,7 @@ class Explanations:
         event = await self._events.event(log_id)
         if event is None:
             raise AuroraError(NOT_FOUND, {"log_id": log_id})
-        rule = self._ruleset.filtered(await asyncio.to_thread(compile_rule, stored.sigma))
+        rule = self._ruleset.filtered(await self._compile(stored.sigma))
         views = await asyncio.to_thread(explain, rule, event.event)
         return Explanation(
             rule_id=stored.id,

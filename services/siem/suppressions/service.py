@@ -6,7 +6,6 @@ counted, and listed under the suppression that hid it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -14,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.siem.detections.engine.compile import compile_rule
+from services.siem.compiling import Compile, without_lists
 from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.match import Match
 from services.siem.suppressions import store
@@ -48,8 +47,10 @@ class Past(Protocol):
 class Suppressions:
     """Suppressions of the siem's schema; detection's port of the same purpose is `hidden`."""
 
-    def __init__(self, database: Database, past: Past) -> None:
+    def __init__(self, database: Database, past: Past, compiled: Compile = without_lists) -> None:
+        """`compiled` knows the lists of placeholders."""
         self._database = database
+        self._compile = compiled
         self._past = past
 
     async def hidden(self, connection: Connection, matches: list[Match]) -> Mapping[tuple[str, str], UUID]:
@@ -141,7 +142,7 @@ class Suppressions:
         return text
 
     async def _rule(self, rule_id: str) -> CompiledRule:
-        return await asyncio.to_thread(compile_rule, await self._text(rule_id))
+        return await self._compile(await self._text(rule_id))
 
 
 def _require_fields(rule: CompiledRule, wanted: SuppressionCreate) -> None:

@@ -28,7 +28,8 @@ from sigma.rule.detection import SigmaDetections
 from services.siem.detections.engine.compiled import AllOf, AnyOf, Cidr, CompiledRule, Filter, Node, Not, Text
 from services.siem.detections.engine.correlation import correlation_of
 from services.siem.detections.engine.parse import condition_error, parse_conditions, parse_rule
-from services.siem.detections.engine.values import NotServed, value_node
+from services.siem.detections.engine.placeholders import NO_LISTS, Lists, NotServed
+from services.siem.detections.engine.values import value_node
 from shared.contracts.detections import Level
 
 # Sigma leaves both optional; these are what SigmaHQ asks of a new rule nobody has rated yet.
@@ -40,8 +41,8 @@ MAX_DEPTH = 64
 _TECHNIQUE = re.compile(r"t\d{4}(\.\d{3})?")
 
 
-def compile_rule(yaml_text: str) -> CompiledRule:
-    """Compile one Sigma document (Sigma rules specification 2.1).
+def compile_rule(yaml_text: str, lists: Lists = NO_LISTS) -> CompiledRule:
+    """Compile one Sigma document (Sigma rules specification 2.1); `lists` are the values of its placeholders.
 
     Raises AURORA-4222 whose detail is `[{"message", "line", "path"}]`, lines from 1 within `yaml_text`. A valid rule
     that can't be served comes back with `problem`. A rule without an id gets one derived from its text.
@@ -51,21 +52,21 @@ def compile_rule(yaml_text: str) -> CompiledRule:
     try:
         match rule:
             case SigmaRule():
-                return replace(header, condition=_condition(yaml_text, rule.detection, "detection"))
+                return replace(header, condition=_condition(yaml_text, rule.detection, "detection", lists))
             case SigmaCorrelationRule():
                 return replace(header, correlation=correlation_of(rule, document["correlation"]))
             case SigmaFilter():
-                condition = _condition(yaml_text, rule.filter, "filter")
+                condition = _condition(yaml_text, rule.filter, "filter", lists)
                 return replace(header, filter=Filter(_filtered(rule), condition))
     except NotServed as reason:
         return replace(header, problem=str(reason))
     return replace(header, problem=f"documents of type {type(rule).__name__} are not served")
 
 
-def _condition(yaml_text: str, detections: SigmaDetections, section: str) -> Node:
+def _condition(yaml_text: str, detections: SigmaDetections, section: str, lists: Lists) -> Node:
     trees = parse_conditions(yaml_text, detections, section)
     try:
-        return any_of([_node(tree, MAX_DEPTH) for tree in trees])
+        return any_of([_node(tree, MAX_DEPTH, lists) for tree in trees])
     except RecursionError as error:
         raise condition_error(yaml_text, "the condition is nested too deeply", section) from error
 
@@ -107,21 +108,21 @@ def _techniques(tags: Iterable[str]) -> Iterable[str]:
             yield name.upper()
 
 
-def _node(tree: Any, depth: int) -> Node:
+def _node(tree: Any, depth: int, lists: Lists) -> Node:
     if depth == 0:
         raise RecursionError
     match tree:
         case ConditionAND():
-            return all_of([_node(arg, depth - 1) for arg in tree.args])
+            return all_of([_node(arg, depth - 1, lists) for arg in tree.args])
         case ConditionOR():
-            return any_of([_node(arg, depth - 1) for arg in tree.args])
+            return any_of([_node(arg, depth - 1, lists) for arg in tree.args])
         case ConditionNOT():
-            inner = _node(tree.args[0], depth - 1)
+            inner = _node(tree.args[0], depth - 1, lists)
             return inner.item if isinstance(inner, Not) else Not(inner)
         case ConditionFieldEqualsValueExpression():
-            return _simplified(value_node(tree.field, tree.value))
+            return _simplified(value_node(tree.field, tree.value, lists))
         case ConditionValueExpression():
-            return _simplified(value_node(None, tree.value))
+            return _simplified(value_node(None, tree.value, lists))
     raise NotServed(f"conditions of type {type(tree).__name__} are not served")
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from shared.contracts.detections import Level
 
-# Raised whenever compiling the same YAML would give other bytes: caches compare it before they decode.
+# Raised whenever compiling the same YAML would give other bytes: caches compare it before they decode. What depends on
+# the lists of placeholders is compiled again when one changes.
 COMPILER_VERSION = 2
 
 How: TypeAlias = Literal["equals", "contains", "startswith", "endswith"]

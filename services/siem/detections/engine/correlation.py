@@ -27,7 +27,7 @@ from services.siem.detections.engine.compiled import (
 )
 from services.siem.detections.engine.document import invalid
 from services.siem.detections.engine.parse import BOUNDS
-from services.siem.detections.engine.values import NotServed
+from services.siem.detections.engine.placeholders import NotServed
 
 # A window is looked at as a whole, so what it may hold is bounded, and with it what a rule may wait for.
 MAX_WINDOW_EVENTS = 10_000

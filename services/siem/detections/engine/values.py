@@ -10,7 +10,6 @@ from typing import Any
 
 from sigma.types import (
     CompareOperators,
-    Placeholder,
     SigmaBool,
     SigmaCasedString,
     SigmaCIDRExpression,
@@ -43,9 +42,8 @@ from services.siem.detections.engine.compiled import (
     Text,
     TimePart,
 )
+from services.siem.detections.engine.placeholders import NO_LISTS, Lists, NotServed, expanded
 from services.siem.detections.engine.regexes import RefusedRegex, compile_regex
-
-_PLACEHOLDER = "it has a placeholder (modifier `expand`), and no values are configured for it"
 
 _OPERATORS: dict[CompareOperators, Operator] = {
     CompareOperators.LT: "lt",
@@ -60,12 +58,16 @@ _FLAGS = {
 }
 
 
-class NotServed(Exception):
-    """The rule is valid Sigma, but this engine can't serve it; the text says why and is shown to the user."""
+def value_node(field: str | None, value: SigmaType, lists: Lists = NO_LISTS) -> Node:
+    """The node for `field: value`; `field` None is a keyword, `lists` are the values of placeholders.
 
-
-def value_node(field: str | None, value: SigmaType) -> Node:
-    """The node for `field: value`; `field` None is a keyword. Raises NotServed."""
+    Raises NotServed.
+    """
+    if isinstance(value, SigmaExpansion):
+        return AnyOf(tuple(value_node(field, item, lists) for item in value.values))
+    values = expanded(value, lists)
+    if values is not None:
+        return AnyOf(tuple(value_node(field, item) for item in values))
     name = field.lower() if field is not None else None
     # Subclasses first: a cased string is a string, a timestamp part is a number.
     for kind, build in _BUILDERS:
@@ -75,8 +77,6 @@ def value_node(field: str | None, value: SigmaType) -> Node:
 
 
 def _string(field: str | None, value: SigmaString) -> Node:
-    if any(isinstance(part, Placeholder) for part in value.s):
-        raise NotServed(_PLACEHOLDER)
     cased = isinstance(value, SigmaCasedString)
     segments = _segments(value, cased)
     if field is None:
@@ -131,8 +131,6 @@ def _bool(field: str | None, value: SigmaBool) -> Node:
 def _regex(field: str | None, value: SigmaRegularExpression) -> Node:
     if not isinstance(value.regexp, SigmaString):
         raise NotServed("a regular expression is a text")
-    if value.contains_placeholder():
-        raise NotServed(_PLACEHOLDER)
     flags = "".join(sorted(_FLAGS[flag] for flag in value.flags))
     pattern = f"(?{flags}){value.regexp}" if flags else str(value.regexp)
     try:
@@ -190,10 +188,6 @@ def _fieldref(field: str | None, value: SigmaFieldReference) -> Node:
     return FieldRef(field, other, "endswith" if value.ends_with else "equals")
 
 
-def _expansion(field: str | None, value: SigmaExpansion) -> Node:
-    return AnyOf(tuple(value_node(field, item) for item in value.values))
-
-
 _BUILDERS: tuple[tuple[type[SigmaType], Callable[[str | None, Any], Node]], ...] = (
     (SigmaString, _string),
     (SigmaTimestampPart, _timestamp),
@@ -205,5 +199,4 @@ _BUILDERS: tuple[tuple[type[SigmaType], Callable[[str | None, Any], Node]], ...]
     (SigmaNull, _null),
     (SigmaExists, _exists),
     (SigmaFieldReference, _fieldref),
-    (SigmaExpansion, _expansion),
 )
