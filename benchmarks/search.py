@@ -1,8 +1,8 @@
 """Search over generated events, each engine in a process of its own.
 
-`words`: finding a rare word through the search language and its index, beside the same condition without it; fetching
-the events that were found costs the same on both sides and is told apart. A page also reads the place of each hit; the
-bare lookup is `count`.
+`words`: finding a word of ten hits, and one of a hundred, through the search language and its index, beside the same
+condition without it; fetching the events that were found costs the same on both sides and is told apart. A page also
+reads the place of each hit; the bare lookup is `count`.
 `latest`: the latest 100 events of an hour out of ten times as many rows, beside the same out of few; as many rows fall
 into the hour. Both go through the store's own SQL, with pages and wide columns. Rounds alternate.
 """
@@ -34,12 +34,23 @@ _ROWS_AN_HOUR = 100_000
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 #: Each search asks for another word, as the engine remembers which parts of the table a condition doesn't match.
 _WORD = "KeyExchange7f3a"
-_WORDS = 50
-_EVERY = 10_000
+_WORDS = 500
+#: Of how many rows one has a word of this kind (the letter in it): ten and a hundred hits a word in 5 million rows.
+_EVERY = {"n": 1_000, "m": 100}
 #: What `words` times, and how often in a round.
-_TIMES = {"indexed": 10, "unindexed": 2, "counted": 10, "scanned": 2, "substring": 2, "answered": 5}
-#: Lines as a server writes them, of about 150 bytes, with hundreds of thousands of different words; one in `_EVERY`
-#: has one of the words that are looked for.
+_TIMES = {
+    "indexed": 10,
+    "unindexed": 2,
+    "counted": 10,
+    "scanned": 2,
+    "substring": 2,
+    "answered": 5,
+    "indexed_100": 10,
+    "answered_100": 5,
+    "unindexed_100": 2,
+}
+#: Lines as a server writes them, of about 150 bytes, with hundreds of thousands of different words, and in some of
+#: them one of those that are looked for.
 _FILL = """
 INSERT INTO logs (id, batch, receipt, timestamp, ingested_at, source, dataset, host_name, user_name, message,
                   process_command_line, ecs, raw)
@@ -50,9 +61,11 @@ WITH
     concat(verbs[h % 8 + 1], ' ', nouns[intDiv(h, 8) % 8 + 1], ' for user', toString(h % 5000), ' from 10.',
            toString(h % 200), '.', toString(intDiv(h, 256) % 250), '.7 port ', toString(intDiv(h, 65536) % 60000),
            ' request ', lower(hex(intDiv(h, 1024) % 300000)),
-           if(number % {every:UInt64} = 17,
-              concat(' ', {word:String}, 'n', toString(100 + intDiv(number, {every:UInt64}) % {words:UInt64})),
-              '')) AS line
+           if(number % {rare:UInt64} = 17,
+              concat(' ', {word:String}, 'n', toString(100 + intDiv(number, {rare:UInt64}) % {words:UInt64})), ''),
+           if(number % {common:UInt64} = 18,
+              concat(' ', {word:String}, 'm', toString(100 + intDiv(number, {common:UInt64}) % {words:UInt64})), '')
+    ) AS line
 SELECT leftPad(toString(number), 20, '0'), intDiv(number, 10000), 'r',
        fromUnixTimestamp64Milli(toInt64({start:Int64} + intDiv(number * 3600000, {hourly:UInt64})), 'UTC'), now(),
        'benchmark', 'linux.auth', concat('web', toString(h % 50)), concat('user', toString(h % 5000)), line,
@@ -69,17 +82,18 @@ class _Engine:
         self._clickhouse = clickhouse
         self._store = LogStore(clickhouse)
         self._rows = rows
-        self._asked = 0
+        self._asked = dict.fromkeys(_EVERY, 0)
 
-    def _next(self) -> str:
-        self._asked += 1
-        return f"{_WORD.lower()}n{100 + self._asked % _WORDS}"
+    def _next(self, kind: str = "n") -> str:
+        self._asked[kind] += 1
+        return f"{_WORD.lower()}{kind}{100 + self._asked[kind] % _WORDS}"
 
     async def fill(self) -> float:
         """Seconds to make the rows."""
         began = time.perf_counter()
         constants = {
-            "every": _EVERY,
+            "rare": _EVERY["n"],
+            "common": _EVERY["m"],
             "word": _WORD,
             "words": _WORDS,
             "start": int(_START.timestamp() * 1000),
@@ -90,17 +104,29 @@ class _Engine:
             await self._clickhouse.command(_FILL, {**constants, "first": first, "count": count})
         return time.perf_counter() - began
 
-    async def indexed(self) -> int:
+    async def indexed(self, kind: str = "n") -> int:
         """Finds the page of the word as a search does; how many events are on it."""
-        return len(await self._store.page(Search(parse(self._next()), None, None, None, None, None), 200))
+        return len(await self._store.page(Search(parse(self._next(kind)), None, None, None, None, None), 200))
 
-    async def answered(self) -> int:
+    async def indexed_100(self) -> int:
+        """The same for a word that a hundred events of five million have."""
+        return await self.indexed("m")
+
+    async def answered(self, kind: str = "n") -> int:
         """The whole search, with the events."""
-        return len((await search_page(self._store, LogQuery(q=self._next(), limit=200))).items)
+        return len((await search_page(self._store, LogQuery(q=self._next(kind), limit=200))).items)
 
-    async def unindexed(self) -> int:
+    async def answered_100(self) -> int:
+        """The same with a hundred events."""
+        return await self.answered("m")
+
+    async def unindexed_100(self) -> int:
+        """`unindexed` for a word with a hundred hits."""
+        return await self.unindexed("m")
+
+    async def unindexed(self, kind: str = "n") -> int:
         """The same condition, page and order, in a form that no index helps with."""
-        word = {"w": self._next()}
+        word = {"w": self._next(kind)}
         columns = ("message", "process_command_line")
         return await self._scan(" OR ".join(f"hasAllTokens(lowerUTF8({name}), {{w:String}})" for name in columns), word)
 
@@ -185,22 +211,24 @@ async def words(rows: int = 5_000_000, rounds: int = 5) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         engine = _Peer(f"{folder}/clickhouse", rows)
         times: dict[str, list[float]] = {name: [] for name in _TIMES}
-        found = {0}
+        found: dict[bool, set[int]] = {False: set(), True: set()}
         for _ in range(rounds):
             for name, often in _TIMES.items():
                 seconds, number = engine.seconds(name, often)
                 times[name].append(seconds)
-                found.add(number)
-        if len(found - {0}) != 1:
-            raise RuntimeError(f"index and scan differ: {sorted(found)}")
+                found[name.endswith("_100")].add(number)
         engine.stop()
+        if any(len(numbers) != 1 for numbers in found.values()):
+            raise RuntimeError(f"index and scan differ: {found}")
     return {
         "name": "words",
         "unit": "searches/s",
         "rows": rows,
-        "found": max(found),
+        "found": max(found[False]),
+        "found_100": max(found[True]),
         "rounds": rounds,
         **_figures(times["indexed"], times["unindexed"]),
+        "ratio_100": _figures(times["indexed_100"], times["unindexed_100"])["ratio"],
         "count_ratio": _figures(times["counted"], times["scanned"])["ratio"],
         **{f"{name}_ms": _milliseconds(seconds) for name, seconds in times.items()},
         "rows_filled_per_second": round(rows / engine.fill_seconds),
