@@ -1,18 +1,49 @@
-"""Correlations on a real siem: their state survives kill -9, late events count, base rules stay silent, chains fire."""
+"""Correlations on a real siem: their state survives kill -9, late events count, base rules stay silent, chains fire.
+
+What they find are matches as those of any rule; windows that must be complete wait for the watermark.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import pytest
 import pytest_asyncio
 
-from shared.clock import new_id
+from services.siem.correlations import store
+from services.siem.correlations.service import Correlations
+from services.siem.detections.domain import draft_of
+from services.siem.detections.engine import compile_rule
+from services.siem.detections.engine.ruleset import Ruleset
+from services.siem.match import Match
+from shared.client import Client
+from shared.clock import new_id, utc_now
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
+from shared.contracts.common import PageQuery
 from shared.contracts.detections import CREATE_RULE, IMPORT_RULES
-from shared.contracts.runs import RUN_RULE, RunRequest
+from shared.contracts.feedback import (
+    DETECTION_METRICS,
+    LIST_FEEDBACK,
+    SUBMIT_FEEDBACK,
+    FeedbackCreate,
+    MetricsQuery,
+    RuleMetrics,
+)
+from shared.contracts.runs import GET_RUN, RUN_RULE, Run, RunRequest
+from shared.contracts.suppressions import (
+    CREATE_SUPPRESSION,
+    LIST_SUPPRESSED,
+    PREVIEW_SUPPRESSION,
+    SuppressionCreate,
+)
+from shared.errors import CONFLICT, VALIDATION, AuroraError
+from shared.postgres import Connection, Database
 from tests.siem import Siem, siem
 from tests.stack import Servers, data_folder
 
@@ -76,6 +107,36 @@ correlation:
   timespan: 5m
   condition: {{field: who, gte: 3}}
 """
+#: Read of complete windows: what comes after may undo it.
+LARGE, SINGLE = "3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c07", "3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c08"
+SETTLED = f"""\
+title: Large transfers
+id: {LARGE}
+level: high
+correlation:
+  type: value_avg
+  rules: [transfer]
+  group-by: [who]
+  timespan: 10m
+  condition: {{field: bytes, gt: 100}}
+---
+title: A file that was sent by nobody else
+id: {SINGLE}
+level: low
+correlation:
+  type: event_count
+  rules: [transfer]
+  group-by: [who]
+  timespan: 10m
+  condition: {{eq: 1}}
+---
+title: A transfer
+id: 3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c09
+name: transfer
+level: low
+logsource: {{product: portal, service: auth}}
+detection: {{selection: {{outcome: sent}}, condition: selection}}
+"""
 MANY, GUESSED, FAILED, SUCCESS = (f"3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c0{number}" for number in (1, 2, 3, 4))
 
 
@@ -85,14 +146,26 @@ async def running(servers: Servers) -> AsyncIterator[Siem]:
     with data_folder() as folder:
         async with siem(servers, folder) as started:
             async with started.client() as client:
-                report = await client.call(IMPORT_RULES, body=RULES.encode())
-            assert (report.created, report.errors, report.unserved) == (5, [], [])
+                report = await client.call(IMPORT_RULES, body=f"{RULES}---\n{SETTLED}".encode())
+            assert (report.created, report.errors, report.unserved) == (8, [], [])
             yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(running: Siem) -> AsyncIterator[Database]:
+    """The siem's own tables."""
+    database = await Database.connect(running.environment["AURORA_POSTGRES_DSN"])
+    yield database
+    await database.close()
 
 
 def login(minute: float, outcome: str, **fields: str) -> dict[str, Any]:
     moment = START + timedelta(minutes=minute)
     return {"@timestamp": moment.isoformat(), "event.dataset": "portal.auth", "outcome": outcome, **fields}
+
+
+def sent(minute: float, who: str, size: int) -> dict[str, Any]:
+    return {**login(minute, "sent", who=who), "bytes": size}
 
 
 async def send(running: Siem, *events: dict[str, Any]) -> None:
@@ -124,10 +197,11 @@ async def settled(running: Siem) -> None:
     await alert(running, SUCCESS, marker, 1)
 
 
-async def test_a_window_that_fills_over_a_crash_and_out_of_order_fires_once_and_cites_its_events(
-    running: Siem,
+async def test_windows_that_fill_over_a_crash_and_out_of_order_fire_once_and_cite_their_events(
+    running: Siem, database: Database
 ) -> None:
     await send(running, login(9, "failed", who="eve"), login(5, "failed", who="eve"))
+    await send(running, sent(1, "ivy", 250), sent(1, "joe", 250))
     await settled(running)
     await running.kill()
     await running.start()
@@ -141,6 +215,14 @@ async def test_a_window_that_fills_over_a_crash_and_out_of_order_fires_once_and_
     await send(running, login(9.5, "failed", who="eve"))
     assert (await alert(running, MANY, ":eve", 4)).id == fired.id
     assert await alerts(running, FAILED, "") == []
+    # An average is read of the whole window, not of its first event.
+    await send(running, sent(9.9, "ivy", 1), sent(3, "ivy", 1), sent(4, "joe", 1), sent(5, "joe", 200))
+    await settled(running)
+    assert await alerts(running, LARGE, ":joe") == []
+    await lateness_passes(database)
+    fired = await alert(running, LARGE, ":joe", 3)
+    assert (fired.first_seen, fired.last_seen) == (START + timedelta(minutes=1), START + timedelta(minutes=5))
+    assert await alerts(running, LARGE, ":ivy") == []
 
 
 async def test_a_chain_fires_when_its_first_link_comes_last(running: Siem) -> None:
@@ -168,3 +250,204 @@ async def test_a_run_over_the_past_counts_what_was_matched_before_the_correlatio
         await client.call(RUN_RULE, path={"rule_id": SPRAY}, body=wanted)
     sprayed = await alert(running, SPRAY, ":192.0.2.7", 3)
     assert [item.rule_id for item in sprayed.evidence] == [FAILED] * 3
+
+
+async def figures(client: Client, rule_id: str) -> RuleMetrics:
+    answer = await client.call(DETECTION_METRICS, query=MetricsQuery(limit=200, since=START))
+    return next(item for item in answer.items if item.rule_id == rule_id)
+
+
+async def run_to_its_end(client: Client, rule_id: str, minutes: int) -> Run:
+    wanted = RunRequest(since=START, until=START + timedelta(minutes=minutes))
+    run = await client.call(RUN_RULE, path={"rule_id": rule_id}, body=wanted)
+    async with asyncio.timeout(30):
+        while run.status in ("queued", "running"):
+            await asyncio.sleep(0.05)
+            run = await client.call(GET_RUN, path={"run_id": run.id})
+    assert run.status == "completed"
+    return run
+
+
+async def hits(database: Database, rule_id: str, who: str) -> set[tuple[str, datetime]]:
+    rows = await database.fetch(
+        "SELECT log_id, timestamp FROM matches WHERE rule_id = $1 AND group_values->>'who' = $2", rule_id, who
+    )
+    return {(row["log_id"], row["timestamp"]) for row in rows}
+
+
+async def lateness_passes(database: Database) -> None:
+    """Nothing came for an hour; returns when all windows that are complete were read."""
+    await database.execute(
+        """UPDATE correlation_windows SET touched_at = touched_at - interval '1 hour',
+                                          opened_at = opened_at - interval '1 hour'"""
+    )
+    async with asyncio.timeout(20):
+        while True:
+            if not await database.fetchval("SELECT count(*) FROM correlation_windows WHERE pending"):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_window_that_fires_is_a_match_which_is_measured_judged_and_hidden_by_its_group(
+    running: Siem, database: Database
+) -> None:
+    async with running.client() as client:
+        before = await figures(client, MANY)
+        # A preview looks at the last 30 days.
+        day = (utc_now() - START) // timedelta(minutes=1) - 1440
+        await send(running, *[login(day + minute, "failed", who="ann") for minute in (1, 2, 3)])
+        fired = await alert(running, MANY, ":ann", 3)
+        [(log_id, moment)] = await hits(database, MANY, "ann")
+        assert (log_id, moment) == (fired.evidence[-1].log_id, START + timedelta(minutes=day + 3))
+        after = await figures(client, MANY)
+        assert (after.matches - before.matches, after.alerts - before.alerts) == (1, 1)
+        assert after.latency_p95_ms is not None
+        assert 0 < after.noise <= 1
+        path = {"rule_id": MANY}
+        verdict = FeedbackCreate(verdict="true_positive", log_id=log_id)
+        await client.call(SUBMIT_FEEDBACK, path=path, body=verdict)
+        wanted = SuppressionCreate(fields={"who": ["AN*"]}, reason="she forgets it")
+        with pytest.raises(AuroraError) as refused:
+            await client.call(CREATE_SUPPRESSION, path=path, body=wanted)
+        assert refused.value.code == CONFLICT, running.lines()[-3:]
+        verdict = FeedbackCreate(verdict="false_positive", log_id=log_id)
+        await client.call(SUBMIT_FEEDBACK, path=path, body=verdict)
+        assert (await client.call(LIST_FEEDBACK, path=path, query=PageQuery())).labels.false_positive == 1
+        other = SuppressionCreate(fields={"host.name": ["x"]}, reason="x")
+        with pytest.raises(AuroraError) as unknown:
+            await client.call(PREVIEW_SUPPRESSION, path=path, body=other)
+        assert (unknown.value.code, unknown.value.detail[0]["path"]) == (VALIDATION, "body.fields.host.name")
+        preview = await client.call(PREVIEW_SUPPRESSION, path=path, body=wanted)
+        assert (preview.would_hide, preview.complete, preview.samples) == (1, True, [log_id])
+        made = await client.call(CREATE_SUPPRESSION, path=path, body=wanted)
+        await send(running, login(day + 4, "failed", who="Ann"), *[login(5, "failed", who="bob") for _ in range(3)])
+        await alert(running, MANY, ":bob", 3)
+        assert (await alert(running, MANY, ":ann", 3)).id == fired.id
+        place = {"rule_id": MANY, "suppression_id": made.id}
+        [hidden] = (await client.call(LIST_SUPPRESSED, path=place, query=PageQuery())).items
+        assert (hidden.timestamp, hidden.group) == (START + timedelta(minutes=day + 4), {"who": "Ann"})
+        assert (await figures(client, MANY)).suppressed == 1
+
+
+async def test_a_run_over_the_past_finds_what_live_evaluation_found_of_events_out_of_order(
+    running: Siem, database: Database
+) -> None:
+    minutes = [0, 1, 2.5, 4, 9, 9.5, 13, 30, 31, 32, 33.5]
+    random.Random(11).shuffle(minutes)
+    for start in range(0, len(minutes), 3):
+        part = [login(minute, "failed", who="zoe", address=new_id()) for minute in minutes[start : start + 3]]
+        await send(
+            running, *part, *[{**event, "outcome": "sent", "bytes": 90 + place} for place, event in enumerate(part)]
+        )
+        await settled(running)
+    await lateness_passes(database)
+    again = {MANY: new_id(), LARGE: new_id(), SINGLE: new_id()}
+    documents = [part for part in f"{RULES}---\n{SETTLED}".split("---\n") if any(rule in part for rule in again)]
+    async with running.client() as client:
+        for document in documents:
+            old = next(rule for rule in again if f"id: {rule}" in document)
+            text = document.replace(old, again[old]).replace("name: many_failed\n", "")
+            await client.call(CREATE_RULE, body=text.encode())
+            await run_to_its_end(client, again[old], 60)
+        await lateness_passes(database)
+        live = {rule: await hits(database, rule, "zoe") for rule in again}
+        assert len(live[MANY]) > 3
+        assert live == {rule: await hits(database, copy, "zoe") for rule, copy in again.items()}
+        for rule, copy in again.items():
+            shown, found = [await alerts(running, one, ":zoe") for one in (rule, copy)]
+            assert [(item.count, {part.log_id for part in item.evidence}) for item in found] == [
+                (item.count, {part.log_id for part in item.evidence}) for item in shown
+            ]
+        matched = (await figures(client, again[MANY])).matches
+        run = await run_to_its_end(client, again[MANY], 60)
+        assert (run.new_matches, run.alerts) == (0, 0)
+        assert (await figures(client, again[MANY])).matches == matched
+
+
+async def test_what_comes_after_a_window_was_read_is_counted_as_late_until_a_run_reads_it_again(
+    running: Siem, database: Database
+) -> None:
+    await send(running, sent(2, "kim", 1))
+    await settled(running)
+    await lateness_passes(database)
+    assert (await alert(running, SINGLE, ":kim", 1)).severity == "low"
+    async with running.client() as client:
+        before = (await figures(client, LARGE)).late
+        await send(running, sent(3, "kim", 900))
+        await settled(running)
+        assert (await figures(client, LARGE)).late == before + 1
+        assert await alerts(running, LARGE, ":kim") == []
+        for _ in range(2):
+            await run_to_its_end(client, LARGE, 10)
+            fired = await alert(running, LARGE, ":kim", 2)
+            assert (fired.first_seen, fired.last_seen) == tuple(START + timedelta(minutes=at) for at in (2, 3))
+        assert len(await hits(database, LARGE, "kim")) == 1
+
+
+@asynccontextmanager
+async def undone(database: Database) -> AsyncIterator[Connection]:
+    """A transaction whose effects nobody sees."""
+    with suppress(_UndoneError):
+        async with database.transaction() as connection:
+            yield connection
+            raise _UndoneError
+
+
+class _UndoneError(Exception):
+    """Ends a transaction."""
+
+
+class _NothingHidden:
+    async def hidden(self, connection: Connection, matches: list[Match]) -> Mapping[tuple[str, str], UUID]:
+        return {}
+
+
+async def test_the_watermark_follows_the_clock_and_waits_an_hour_for_a_batch_that_is_not_evaluated(
+    database: Database,
+) -> None:
+    async def moment(connection: Connection, waiting: timedelta) -> timedelta:
+        await connection.execute("DELETE FROM batches")
+        await connection.execute(
+            "INSERT INTO batches (owner, rows, created_at) VALUES ($1, 1, now() - $2::interval)", UUID(int=1), waiting
+        )
+        now: datetime = await connection.fetchval("SELECT now()")
+        return now - await store.watermark(connection, 60)
+
+    async with undone(database) as connection:
+        assert await moment(connection, timedelta(minutes=5)) == timedelta(minutes=6)
+        assert await moment(connection, timedelta(hours=2)) == timedelta(minutes=1)
+        await connection.execute("DELETE FROM batches")
+        now: datetime = await connection.fetchval("SELECT now()")
+        assert now - await store.watermark(connection, 60) == timedelta(minutes=1)
+
+
+async def test_a_group_with_more_events_than_are_read_at_once_is_counted_at_its_rule(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.siem.correlations.service.MAX_WINDOW_EVENTS", 3)
+    ruleset = Ruleset([compile_rule(document) for document in RULES.split("---\n")])
+    counting = Correlations(ruleset, draft_of, _NothingHidden(), lateness=60)
+    now = utc_now()
+    async with undone(database) as connection:
+        for second in range(5):
+            match = Match(
+                rule_id=FAILED,
+                log_id=new_id(),
+                timestamp=START + timedelta(seconds=second),
+                ingested_at=now,
+                source="",
+                message="",
+                ecs={},
+                fields={"who": "crowd"},
+            )
+            await counting.take(connection, [match], None)
+        capped = "SELECT capped FROM correlation_losses WHERE rule_id = $1 ORDER BY hour DESC"
+        assert await connection.fetchval(capped, MANY) >= 2
+
+
+async def test_what_no_window_needs_any_more_is_dropped(database: Database) -> None:
+    await store.prune(database, utc_now() + timedelta(days=30), utc_now() + timedelta(hours=1))
+    for table in ("correlation_events", "correlation_windows", "correlation_losses"):
+        kept = "WHERE NOT pending" if table == "correlation_windows" else ""
+        found = await database.fetchval(f"SELECT count(*) FROM {table} {kept}")
+        assert found == 0, table

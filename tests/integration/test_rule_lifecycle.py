@@ -326,25 +326,3 @@ async def test_a_release_leaves_a_rule_disabled_and_a_changed_text_in_force(runn
     assert (after["title"], after["enabled"], after["version"]) == ("Ours", False, 2)
     _, back = await ask(running, "POST", f"{path}/versions/1/rollback", {"reason": "theirs again"})
     assert (back["title"], back["enabled"], back["version"]) == (own["title"], False, 3)
-
-
-async def test_a_correlation_has_no_event_to_hide(running: Siem) -> None:
-    base, correlation = new_id(), new_id()
-    status, answer = await ask(running, "POST", RULES, rule(base, marker_of("part")))
-    assert status == 201, answer
-    document = f"""\
-title: Many parts
-id: {correlation}
-correlation:
-  type: event_count
-  rules: ["{base}"]
-  group-by: [Computer]
-  timespan: 5m
-  condition: {{gte: 3}}
-level: high
-"""
-    status, answer = await ask(running, "POST", RULES, document)
-    assert status == 201, answer
-    wanted = {"fields": {"host.name": ["*"]}, "reason": "x"}
-    status, answer = await ask(running, "POST", f"{RULES}/{correlation}/suppressions", wanted)
-    assert (status, answer["error"]["detail"][0]["path"]) == (422, "path.rule_id")
