@@ -125,6 +125,8 @@ def test_a_search_that_cannot_be_read_says_where(text: str, character: int, comp
     assert problem["path"] == "query.q"
     assert problem["message"].startswith(f"at character {character}:")
     assert complaint in problem["message"]
+    stands = "".join(text[character - 1 : character + 39].split(" ")[:1]) or "the end"
+    assert problem["message"].endswith(f"(here: {stands})")
 
 
 @given(st.text(max_size=200) | st.text('ab.:*"\\()<>= andort1', max_size=60))

@@ -22,6 +22,8 @@ _COMPARE = re.compile(rf"(?:({_NAME}+|@timestamp|timestamp)\s*|([A-Za-z_@][\w@-]
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?=[\s)]|$)', re.DOTALL)
 _BARE = re.compile(r'[^\s"()]+')
 _WORDS: dict[str, Kind] = {"and": "and", "or": "or", "not": "not"}
+#: As much as is shown of what can't be read.
+_SHOWN = re.compile(r"\S{1,40}")
 _PIECES = re.compile(r'\\[*"\\]|\*')
 
 
@@ -38,7 +40,7 @@ class Token:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a search; the last is of kind `end`. Raises AURORA-4220 naming the character."""
+    """The tokens of a search; the last is of kind `end`. Raises Unreadable."""
     place = 0
     wants_value = False
     while True:
@@ -51,9 +53,20 @@ def tokens(text: str) -> Iterator[Token]:
         yield token
 
 
-def refused(place: int, message: str) -> AuroraError:
-    """AURORA-4220 for what stands at `place` (from 0; people count from 1)."""
-    return field_error("query.q", f"at character {place + 1}: {message}")
+class Unreadable(Exception):
+    """What stands at `place` (from 0) can't be read; `message` says why."""
+
+    def __init__(self, place: int, message: str) -> None:
+        self.place = place
+        self.message = message
+        super().__init__(message)
+
+
+def refused(text: str, why: Unreadable) -> AuroraError:
+    """AURORA-4220 that names the character (people count from 1) and what stands there."""
+    found = _SHOWN.match(text, why.place)
+    stands = "the end" if found is None else found.group()
+    return field_error("query.q", f"at character {why.place + 1}: {why.message} (here: {stands})")
 
 
 def _token(text: str, place: int, wants_value: bool) -> tuple[Token, int]:
@@ -75,15 +88,15 @@ def _value(text: str, place: int, *, may_be_word: bool) -> tuple[Token, int]:
     quoted = _QUOTED.match(text, place)
     found = quoted or _BARE.match(text, place)
     if found is None:
-        raise refused(place, "the quote isn't closed, or text touches it")
+        raise Unreadable(place, "the quote isn't closed, or text touches it")
     end = found.end()
     if end < len(text) and text[end] in '("':
-        raise refused(end, "text touches a quote or a parenthesis: put all of it into quotes")
+        raise Unreadable(end, "text touches a quote or a parenthesis: put all of it into quotes")
     written = found.group(0)
     if quoted is None and may_be_word and written.lower() in _WORDS:
         return Token(_WORDS[written.lower()], place, written), end
     if quoted is None and written.strip("<>=") == "":
-        raise refused(place, f"{written} needs a field before it, or quotes around it")
+        raise Unreadable(place, f"{written} needs a field before it, or quotes around it")
     value = written if quoted is None else quoted.group(1)
     return Token("value", place, written, _pieces(value)), end
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TypeVar, cast
 
-from services.siem.logs.query.lexer import Kind, Token, refused, tokens
+from services.siem.logs.query.lexer import Kind, Token, Unreadable, refused, tokens
 from services.siem.logs.query.nodes import And, Bound, Node, Not, Operator, Or, Range, Term
 
 T = TypeVar("T")
@@ -30,8 +30,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
 
 def parse(text: str) -> Node:
-    """The tree of a search. Raises AURORA-4220 naming the character that can't be read."""
-    return _Parser(text).whole()
+    """The tree of a search. Raises AURORA-4220 naming the character that can't be read, and what stands there."""
+    try:
+        return _Parser(text).whole()
+    except Unreadable as why:
+        raise refused(text, why) from why
 
 
 class _Parser:
@@ -46,7 +49,7 @@ class _Parser:
             return And(())
         node = self._any(None, 0)
         if not self._at("end"):
-            raise refused(self._next.place, "this parenthesis was never opened")
+            raise Unreadable(self._next.place, "this parenthesis was never opened")
         return node
 
     def _at(self, *kinds: Kind) -> bool:
@@ -75,7 +78,7 @@ class _Parser:
     def _one(self, field: str | None, depth: int) -> Node:
         token = self._take()
         if depth > MAX_DEPTH:
-            raise refused(token.place, f"at most {MAX_DEPTH} levels of parentheses and NOT")
+            raise Unreadable(token.place, f"at most {MAX_DEPTH} levels of parentheses and NOT")
         if token.kind == "not":
             return Not(self._one(field, depth + 1))
         if token.kind == "(":
@@ -84,14 +87,14 @@ class _Parser:
             return self._term(field, token)
         if token.kind in ("field", "compare"):
             if field is not None:
-                raise refused(token.place, f"only values stand in {field}:( ); quotes keep a colon in a value")
+                raise Unreadable(token.place, f"only values stand in {field}:( ); quotes keep a colon in a value")
             return self._valued(token, depth)
-        raise refused(token.place, "a term is missing here; quotes make a word of and, or, not")
+        raise Unreadable(token.place, "a term is missing here; quotes make a word of and, or, not")
 
     def _group(self, opened: Token, field: str | None, depth: int) -> Node:
         node = self._any(field, depth + 1)
         if not self._at(")"):
-            raise refused(opened.place, "this parenthesis isn't closed")
+            raise Unreadable(opened.place, "this parenthesis isn't closed")
         self._take()
         return node
 
@@ -100,7 +103,7 @@ class _Parser:
         if named.kind == "field" and token.kind == "(":
             return self._group(token, named.text, depth)
         if token.kind != "value":
-            raise refused(named.place, f"the field {named.text} needs a value")
+            raise Unreadable(named.place, f"the field {named.text} needs a value")
         if named.kind == "field":
             return self._term(named.text, token)
         self._count(token)
@@ -113,14 +116,14 @@ class _Parser:
     def _count(self, token: Token) -> None:
         self._terms += 1
         if self._terms > MAX_TERMS:
-            raise refused(token.place, f"at most {MAX_TERMS} terms")
+            raise Unreadable(token.place, f"at most {MAX_TERMS} terms")
         self._wildcards += max(0, len(token.pieces) - 1)
         if self._wildcards > MAX_WILDCARDS:
-            raise refused(token.place, f"at most {MAX_WILDCARDS} wildcards")
+            raise Unreadable(token.place, f"at most {MAX_WILDCARDS} wildcards")
 
 
 def _bound(field: str, token: Token) -> Bound:
-    """What a range compares with. Raises AURORA-4220 for what has no order here."""
+    """What a range compares with. Raises Unreadable for what has no order here."""
     text = "*".join(token.pieces)
     if field not in TIME_FIELDS:
         if _NUMBER.fullmatch(text) is not None:
@@ -132,7 +135,7 @@ def _bound(field: str, token: Token) -> Bound:
     if moment is not None:
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     kinds = "a time" if field in TIME_FIELDS else "a number, a time or an address"
-    raise refused(token.place, f"{field} is compared with {kinds}, as 2026-03-01 or 2026-03-01T12:00:00Z")
+    raise Unreadable(token.place, f"{field} is compared with {kinds}, as 2026-03-01 or 2026-03-01T12:00:00Z")
 
 
 def _read(read: Callable[[str], T], text: str) -> T | None:
