@@ -15,6 +15,8 @@ from shared.errors import PAYLOAD_TOO_LARGE, AuroraError
 MAX_VALUES = 3_000_000
 #: Protobuf fields of one request: each costs several times as much as a JSON value.
 MAX_FIELDS = 1_000_000
+#: Levels that orjson writes; pickle goes a little deeper.
+_DEEPEST = 254
 #: As deep as protobuf itself reads.
 _MAX_DEPTH = 100
 _LONGEST_VARINT = 10
@@ -26,6 +28,21 @@ def check_json(body: bytes) -> None:
     """Raises AURORA-4130 for JSON that may hold more than MAX_VALUES values."""
     if len(body) > MAX_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise AuroraError(PAYLOAD_TOO_LARGE, {"max_values": MAX_VALUES})
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether decoded JSON is nested deeper than what writes it again goes."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def check_protobuf(body: bytes, kind: type[Message]) -> None:

@@ -26,13 +26,15 @@ from services.siem.frames import HEADER, Answer, Changes, Evaluated, Order, Prep
 from services.siem.logs.preparation import Part, parse_again, prepare
 from services.siem.match import Failure, Found, Match
 from shared import config, log
-from shared.errors import AuroraError
+from shared.errors import INTERNAL, AuroraError
+from shared.log import get_logger
 
 #: Raw bytes that wait for evaluation; what is kept of them takes some thirty times that.
 _KEPT_BYTES = 6 * 1024 * 1024
 #: Events evaluated before looking whether somebody waits for a receipt: some milliseconds of work.
 _SLICE_EVENTS = 64
 _PR_SET_PDEATHSIG = 1
+_log = get_logger("processing")
 
 
 @dataclass(slots=True)
@@ -124,12 +126,17 @@ class _Work:
         job, number, parts = self._jobs.popleft()
         try:
             part, events = next(parts)
+            self._pipe.send(Prepared(job, part))
         except StopIteration:
             self._pipe.send(Prepared(job, None))
         except AuroraError as error:
             self._pipe.send(Refused(job, error.code.code, error.detail, error.message))
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what breaks a parser must not end what others have sent here
+            _log.error("a request broke", exc_info=error)
+            self._pipe.send(Refused(job, INTERNAL.code, None, INTERNAL.message))
         else:
-            self._pipe.send(Prepared(job, part))
             self._keep(job, number, events)
             self._jobs.append((job, number + 1, parts))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from services.siem.bounds import check_json
+from services.siem.bounds import check_json, is_too_deep
 from services.siem.doors.streams import Delivery, moment, record_of, source_name
 from shared.contracts.doors_splunk import HecAcks, HecAnswer, HecQuery
 from shared.errors import MALFORMED_REQUEST, AuroraError
@@ -48,6 +48,8 @@ def read_events(body: bytes, query: HecQuery) -> Delivery:
         event, fields = envelope["event"], envelope.get("fields")
         if event is None or event in ("", {}):
             raise RefusedError("Event field cannot be blank", 13, number)
+        if is_too_deep(envelope):
+            raise RefusedError("Invalid data format", 6, number)
         if fields is not None and not isinstance(fields, dict):
             raise RefusedError("Error in handling indexed fields", 15, number)
         about = {name: _given(envelope, query, name) for name in ("host", "source", "sourcetype", "index")}

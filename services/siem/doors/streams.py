@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from services.siem.bounds import is_too_deep
 from shared.errors import PAYLOAD_TOO_LARGE, AuroraError
 
 Item = bytes | str | dict[str, Any]
@@ -129,7 +130,7 @@ def _object_in(line: object) -> dict[str, Any] | None:
         document = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return document if isinstance(document, dict) else None
+    return document if isinstance(document, dict) and not is_too_deep(document) else None
 
 
 def _text(body: Any) -> str:

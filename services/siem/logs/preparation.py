@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import groupby
 
 from services.siem.batch import StoredEvent
+from services.siem.bounds import is_too_deep
 from services.siem.logs.parsers import Item, Rejected, parse_items, read_items
 from services.siem.logs.rows import encode_row
 from services.siem.logs.store import StoredRow
@@ -84,7 +85,7 @@ def _prepare_part(
     )
     for place, result in zip(places, results, strict=True):
         if isinstance(result, Rejected):
-            part.problems[place] = result.message, items[place]
+            part.problems[place] = result.message, _kept(items[place], result)
             continue
         stored = StoredEvent(new_id(), request.received_at, request.source, result, request.trace)
         row = encode_row(
@@ -101,6 +102,11 @@ def _prepare_part(
         part.ids[place] = stored.log_id
         events.append(stored)
     return part, events
+
+
+def _kept(item: Item, refusal: Rejected) -> Item:
+    """The refused item, or the refusal alone of an object that is nested too deeply to be written down."""
+    return refusal if isinstance(item, dict) and is_too_deep(item) else item
 
 
 def _parts_of(items: Sequence[Item]) -> Iterator[range]:
