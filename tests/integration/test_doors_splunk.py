@@ -10,7 +10,11 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.siem import Siem, siem
+from services.siem.doors import store
+from services.siem.doors.service import Acks
+from shared.contracts.doors_splunk import HecAcks
+from shared.postgres import Database
+from tests.siem import ADMIN, Siem, siem
 from tests.stack import Servers
 
 COLLECTOR = "/services/collector"
@@ -92,6 +96,24 @@ async def test_an_ack_is_true_only_if_it_was_given_on_this_channel(running: Siem
     assert (await _ask(running, "/ack", {"acks": [0]}, **other))[1] == {"acks": {"0": False}}
     assert await _ask(running, "/ack", {"acks": [0]}) == (400, {"text": "Data channel is missing", "code": 10})
     assert (await _ask(running, "/ack", b"{", **channel))[1]["code"] == 6
+
+
+async def test_an_ack_is_known_to_every_process_until_its_channel_is_forgotten(running: Siem) -> None:
+    channel, acks = "5F2D0C4E-0000-0000-0000-000000000003", HecAcks([0, 1])
+    await _ask(running, "/event", {"event": "a"}, **{"X-Splunk-Request-Channel": channel})
+    database = await Database.connect(running.environment["AURORA_POSTGRES_DSN"])
+    try:
+        another = Acks(database)
+        assert await another.asked(ADMIN.id, channel, acks) == {"0": True, "1": False}
+        assert await another.durable(ADMIN.id, channel) == 1
+        assert await another.asked("somebody else", channel, acks) == {"0": False, "1": False}
+        await store.forget(database, hours=24, most=1)
+        assert await another.asked(ADMIN.id, channel, acks) == {"0": True, "1": True}, "it was used last"
+        await database.execute("UPDATE hec_channels SET used_at = now() - interval '25 hours'")
+        await store.forget(database, hours=24, most=1)
+        assert await another.asked(ADMIN.id, channel, acks) == {"0": False, "1": False}
+    finally:
+        await database.close()
 
 
 async def test_no_ack_is_given_for_a_refused_event(running: Siem) -> None:

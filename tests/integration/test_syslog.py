@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from services.siem.syslog.listeners import Listeners, Listening
 from services.siem.syslog.service import Collector
 from shared.clock import new_id
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
@@ -224,6 +225,48 @@ class Busy:
             raise AuroraError(RATE_LIMITED, retry_after=0.01)
         self.stored += items
         return self
+
+
+async def test_where_an_authority_is_set_only_who_shows_its_certificate_is_heard(certificate: Path) -> None:
+    intake = Busy()
+    intake.full = False
+    collector = Collector(intake, max_bytes=100_000)  # type: ignore[arg-type]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    listening = Listening(
+        udp=None,
+        tcp=None,
+        tls=f"127.0.0.1:{port}",
+        cert_file=certificate,
+        key_file=certificate,
+        client_ca_file=certificate,
+        networks=("127.0.0.0/8",),
+        connections=4,
+        line_bytes=8192,
+    )
+    listeners = Listeners(listening, collector)
+    task = asyncio.create_task(collector.run())
+    try:
+        await listeners.open()
+        for name, shown in (("nobody", None), ("known", certificate)):
+            trusted = ssl.create_default_context(cafile=str(certificate))
+            if shown is not None:
+                trusted.load_cert_chain(shown)
+            with suppress(OSError, TimeoutError):  # how soon a refusal is noticed depends on the version of TLS
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, ssl=trusted, server_hostname="localhost"
+                )
+                writer.write(LINE.format(name).encode() + b"\n")
+                await writer.drain()
+                writer.close()
+                await reader.read()
+        await stack.until(lambda: bool(intake.stored), "a line")
+        assert intake.stored == [LINE.format("known").encode()]
+    finally:
+        await listeners.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_full_intake_holds_streams_back_and_loses_datagrams_only() -> None:
