@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli import options, rule_life, rulefiles, session
+from cli import options, placeholders, rule_life, rulefiles, session
 from cli.paging import every
 from cli.rulefiles import Chunk, RuleFile
 from cli.terminal import output, plain, print_json, safe, table
@@ -68,6 +68,7 @@ def command() -> None:
 
 for _command in (rule_life.enable, rule_life.disable, rule_life.show, rule_life.suppress, rule_life.metrics):
     command.add_command(_command)
+command.add_command(placeholders.command)
 
 
 @command.command("import")

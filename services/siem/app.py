@@ -68,6 +68,7 @@ from shared.clickhouse import ClickHouse, Embedded, LimitExceededError, Server, 
 from shared.errors import AuroraError
 from shared.http import Route
 from shared.log import get_logger
+from shared.outbox import Outbox
 from shared.postgres import Database
 from shared.runtime import Platform
 
@@ -91,8 +92,8 @@ async def start(platform: Platform) -> None:
     alerts = AlertsService(database, outbox)
     past = Past(rows)
     lists = ConfiguredLists(database)
-    suppressions = Suppressions(database, past, lists.compile)
-    rules = RulesService(database, check_tests, lists)
+    suppressions = Suppressions(database, past, outbox, lists.compile)
+    rules = RulesService(database, check_tests, lists, outbox)
     await rules.load_builtin()
     ruleset = Ruleset()
     coverage = CoverageService(database, alerts, outbox)
@@ -127,8 +128,7 @@ async def start(platform: Platform) -> None:
             *rejection_routes(rejections, logs),
             *_doors(platform, database, logs),
             *alert_routes(alerts),
-            *rule_routes(rules),
-            *placeholder_routes(PlaceholdersService(database, rules)),
+            *_rules(database, rules, outbox),
             *_runs(platform, database, worker, coverage),
             *attack_coverage_routes(AttackCoverageService(database, clickhouse, rows, ruleset, events_of, check_tests)),
             *suppression_routes(suppressions),
@@ -162,6 +162,10 @@ def _doors(platform: Platform, database: Database, logs: Logs) -> list[Route]:
     return [*stream_routes(logs), *elasticsearch_routes(logs), *splunk_routes(logs, acks), *upload_routes(logs)]
 
 
+def _rules(database: Database, rules: RulesService, outbox: Outbox) -> list[Route]:
+    return [*rule_routes(rules), *placeholder_routes(PlaceholdersService(database, rules, outbox))]
+
+
 def _runs(platform: Platform, database: Database, worker: Worker, coverage: CoverageService) -> list[Route]:
     runs = RunsService(database)
     platform.spawn("runs", worker.run(runs))
@@ -170,7 +174,7 @@ def _runs(platform: Platform, database: Database, worker: Worker, coverage: Cove
 
 
 def _hunts(platform: Platform, database: Database, rows: LogStore, logs: Logs) -> list[Route]:
-    sigma = PastSigma(rows, _narrowed)
+    sigma = PastSigma(rows, _narrowed, ConfiguredLists(database).compile)
     hunts = HuntsService(database, logs, sigma, lambda query: slow_forms(parse(query)))
     platform.spawn("hunts", HuntRuns(database, hunts, logs, sigma).run())
     return hunt_routes(hunts)

@@ -308,6 +308,12 @@ async def test_a_rule_lives_on_the_command_line_from_an_archive_to_a_suppression
     [figures] = (await rules("metrics", "--json")).values()
     assert identifier in [item["rule_id"] for item in figures["items"]]
     assert "matches of" in (await rules("metrics")).out
+    (tmp_path / "hosts.txt").write_text("dc2\n\ndc3\n")
+    put = await rules("placeholders", "put", "hosts", "dc1", "--from", tmp_path / "hosts.txt", "--reason", "a test")
+    assert put.out == "%hosts%: 3 values, version 1; rules compiled again: 0\n"
+    assert "deleted" in (await rules("placeholders", "delete", "hosts")).out
+    versions = (await rules("placeholders", "list", "hosts", "--json")).values()
+    assert [(item["values"], item["reason"]) for item in versions] == [([], ""), (["dc1", "dc2", "dc3"], "a test")]
 
 
 async def test_ingest_names_the_line_that_was_rejected(stack: Stack, tmp_path: Path) -> None:

@@ -5,13 +5,12 @@ Knows neither hunts nor runs. What a store can leave out before the engine looks
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.siem.detections.engine.compile import compile_rule
+from services.siem.compiling import Compile, without_lists
 from services.siem.detections.engine.compiled import CompiledRule
 from services.siem.detections.engine.engine import Engine
 from services.siem.evaluate import evaluate_rows
@@ -46,17 +45,21 @@ class Looked:
 class PastSigma:
     """Evaluates rules over the stored events."""
 
-    def __init__(self, store: LogStore, narrowed: Callable[[CompiledRule], Narrowed]) -> None:
+    def __init__(
+        self, store: LogStore, narrowed: Callable[[CompiledRule], Narrowed], compiled: Compile = without_lists
+    ) -> None:
+        """`compiled` knows the lists of placeholders."""
+        self._compile = compiled
         self._store = store
         self._narrowed = narrowed
 
     async def check(self, sigma: str) -> None:
         """Raises AURORA-4222 when the text is no rule that can be evaluated over single events."""
-        await _compiled(sigma)
+        await self._compiled(sigma)
 
     async def slow(self, sigma: str) -> list[str]:
         """Why a hunt with the rule is slow; empty when the store can leave out most events. Raises AURORA-4222."""
-        return [] if self._narrowed(await _compiled(sigma)).by_text else [_SLOW]
+        return [] if self._narrowed(await self._compiled(sigma)).by_text else [_SLOW]
 
     async def matching(self, sigma: str, since: datetime, until: datetime) -> AsyncIterator[Looked]:
         """Looks at [since, until) from the oldest event on, page by page.
@@ -64,7 +67,7 @@ class PastSigma:
         A read that takes too long is tried again with half the time range, down to a few milliseconds. Raises
         AURORA-4222, 5032, and LimitExceededError when that is too much still.
         """
-        rule = await _compiled(sigma)
+        rule = await self._compiled(sigma)
         engine = Engine([rule])
         narrowed = self._narrowed(rule)
         position, window = since, until - since
@@ -86,10 +89,9 @@ class PastSigma:
             position = end if whole else rows[-1].timestamp
             yield Looked(position, len(rows), matches)
 
-
-async def _compiled(sigma: str) -> CompiledRule:
-    rule = await asyncio.to_thread(compile_rule, sigma)
-    if rule.condition is None:
-        message = rule.problem or "correlations and filters can't be hunted with"
-        raise AuroraError(SIGMA_INVALID, [{"message": message, "line": None, "path": None}])
-    return rule
+    async def _compiled(self, sigma: str) -> CompiledRule:
+        rule = await self._compile(sigma)
+        if rule.condition is None:
+            message = rule.problem or "correlations and filters can't be hunted with"
+            raise AuroraError(SIGMA_INVALID, [{"message": message, "line": None, "path": None}])
+        return rule

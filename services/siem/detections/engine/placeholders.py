@@ -11,7 +11,7 @@ from itertools import chain, product
 from math import prod
 from typing import TypeAlias
 
-from sigma.types import Placeholder, SigmaRegularExpression, SigmaString, SigmaType
+from sigma.types import Placeholder, SigmaRegularExpression, SigmaString, SigmaType, SpecialChars
 
 Lists: TypeAlias = Mapping[str, Sequence[str]]
 """Name -> values, as they are configured."""
@@ -45,6 +45,8 @@ def expanded(value: SigmaType, lists: Lists) -> list[SigmaType] | None:
     return None
 
 
+# pySigma takes the wildcards out of an expression, too.
+_WRITTEN: dict[object, str] = {SpecialChars.WILDCARD_MULTI: "*", SpecialChars.WILDCARD_SINGLE: "?"}
 _Part: TypeAlias = tuple[object, Sequence[str] | None]
 """A part of a value, and the values of its list where it is a placeholder."""
 
@@ -74,5 +76,5 @@ def _string(value: SigmaString, choice: tuple[_Part, ...]) -> SigmaString:
 
 
 def _expression(value: SigmaRegularExpression, choice: tuple[_Part, ...]) -> SigmaRegularExpression:
-    text = "".join(str(part) if chosen is None else re.escape(chosen[0]) for part, chosen in choice)
+    text = "".join(_WRITTEN.get(part, str(part)) if chosen is None else re.escape(chosen[0]) for part, chosen in choice)
     return SigmaRegularExpression(text, flags=set(value.flags), policy=value.policy)
