@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from msgspec import UNSET
 
-from services.siem.logs.service import PART_ITEMS
+from services.siem.logs.preparation import PART_ITEMS
 from shared.clock import new_id
 from shared.contracts.constants import SIEM_READ
 from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery, log_term

@@ -34,6 +34,8 @@ HOISTED: dict[str, str] = {
     "winlog.logon.id": "winlog_logon_id",
 }
 _HOISTED = tuple(HOISTED.items())
+#: Integers below it are written as they are.
+_PLAIN = 10**15
 
 
 def encode_row(
@@ -57,8 +59,7 @@ def encode_row(
     values["format"] = forced_format
     values["dataset"] = event.dataset
     values["message"] = event.message
-    # Empty: a filter by it lets the event through, whose views are made from records that came elsewhere.
-    values["logsource"] = "" if event.apart else " ".join(sorted({_logsource(view) for view in event.views}))
+    values["logsource"] = " ".join(sorted({_logsource(view) for view in event.views}))
     if derived := _derived(event):
         values["derived"] = derived
     values["ecs"] = orjson.dumps(ecs).decode()
@@ -84,18 +85,22 @@ def _derived(event: Event) -> str:
     """What views say that isn't in `raw` letter by letter: decoded, joined or renamed values, and any non-ASCII text
     (whose letters may fold to ASCII ones), case-folded. The message has a column of its own, unless it isn't ASCII."""
     raw = event.raw
-    # Views share most of their values.
-    texts = {
-        text: None
-        for view in event.views
-        for value in view.fields.values()
-        for text in ((value,) if type(value) is str else scalar_texts(value))
-    }
+    texts: dict[str, None] = {}
+    # Views share most of their values, and most are plain.
+    for view in event.views:
+        for value in view.fields.values():
+            if type(value) is str:
+                texts[value] = None
+            elif type(value) is int and -_PLAIN < value < _PLAIN:
+                texts[str(value)] = None
+            else:
+                texts |= dict.fromkeys(scalar_texts(value))
     if not event.message.isascii():
         texts[event.message] = None
     # As it came is the usual case, and the cheapest to see.
-    missing = [text for text in texts if not text.isascii() or (text not in raw and not _findable(text, raw))]
-    return "\n".join(text.encode("utf-8", "replace").decode().casefold() for text in missing)
+    missing = [text for text in texts if text not in raw or not text.isascii()]
+    left = [text for text in missing if not text.isascii() or not _findable(text, raw)]
+    return "\n".join(text.encode("utf-8", "replace").decode().casefold() for text in left)
 
 
 def _findable(text: str, raw: str) -> bool:

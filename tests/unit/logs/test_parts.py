@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.siem.logs.service import PART_ITEMS, parts_of
+from services.siem.logs.preparation import PART_ITEMS, Request, prepare
+from shared.clock import utc_now
 
 
 def lengths(items: list[bytes]) -> list[int]:
-    parts = list(parts_of(items))
-    assert [index for part in parts for index in part] == list(range(len(items)))
-    return [len(part) for part in parts]
+    parts = [part for part, _ in prepare(items, Request("receipt", utc_now(), "test", None, {}))]
+    assert [place for part in parts for place in part.ids] == list(range(len(items)))
+    return [len(part.rows) for part in parts]
 
 
 @pytest.mark.parametrize(
