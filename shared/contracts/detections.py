@@ -119,6 +119,24 @@ class DetectionFailed(msgspec.Struct):
     reason: str
 
 
+class RuleChanged(msgspec.Struct, kw_only=True):
+    """A rule is new, or has another text, is switched on or off, or was compiled anew: what it is now, by whom and why.
+
+    `version` counts its texts, `revision` its changes; `problem` says why it can't run.
+    """
+
+    rule_id: str
+    title: str
+    level: Level
+    created: bool
+    enabled: bool
+    version: int
+    revision: int
+    problem: str | None
+    changed_by: str
+    reason: str
+
+
 LIST_RULES = Endpoint(
     "GET",
     "/api/v1/detections/rules",
@@ -183,3 +201,4 @@ IMPORT_RULES = Endpoint(
 
 DETECTION_MATCHED = Topic("aurora.detections.matched", DetectionMatched, "A rule matched events of a batch")
 DETECTION_FAILED = Topic("aurora.detections.failed", DetectionFailed, "An event that no rule could be evaluated over")
+RULE_CHANGED = Topic("aurora.rules.changed", RuleChanged, "A detection rule is new or was changed")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts.common import Page, PageQuery
-from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint
+from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint, Topic
 from shared.errors import NOT_FOUND, VALIDATION
 
 MAX_VALUES = 10_000
@@ -46,6 +46,18 @@ class PlaceholderChange(msgspec.Struct, kw_only=True):
 
     placeholder: Placeholder
     rules: list[str]
+
+
+class PlaceholderChanged(msgspec.Struct, kw_only=True):
+    """A list has a new version, or was deleted by it; `rules` are the ids of those that are served differently now."""
+
+    name: str
+    version: int
+    deleted: bool
+    values: int
+    rules: list[str]
+    changed_by: str
+    reason: str
 
 
 _PATH = "/api/v1/detections/placeholders"
@@ -105,3 +117,5 @@ LIST_PLACEHOLDER_VERSIONS = Endpoint(
     errors=(NOT_FOUND, VALIDATION),
     tag=_TAG,
 )
+
+PLACEHOLDER_CHANGED = Topic("aurora.placeholders.changed", PlaceholderChanged, "A placeholder was put or deleted")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts.common import Page, PageQuery
-from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint
+from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint, Topic
 from shared.errors import CLICKHOUSE_UNAVAILABLE, CONFLICT, NOT_FOUND, VALIDATION
 
 FieldName = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -52,6 +52,13 @@ class Suppression(msgspec.Struct, kw_only=True):
     created_at: datetime
     ended_by: str | None
     ended_at: datetime | None
+
+
+class SuppressionChanged(msgspec.Struct):
+    """The suppression as it is after it was created or ended, and who did so."""
+
+    suppression: Suppression
+    changed_by: str
 
 
 class SuppressedMatch(msgspec.Struct, kw_only=True):
@@ -143,3 +150,5 @@ LIST_SUPPRESSED = Endpoint(
     errors=(NOT_FOUND, VALIDATION),
     tag="SIEM / Detection",
 )
+
+SUPPRESSION_CHANGED = Topic("aurora.suppressions.changed", SuppressionChanged, "A suppression was created or ended")

@@ -233,6 +233,8 @@ async def done(connection: Connection, stretches: Sequence[Due]) -> None:
 
 async def lose(connection: Connection, late: Mapping[str, int], capped: Mapping[str, int], now: datetime) -> None:
     """Counts what correlations, by their ids, could not count."""
+    if not late and not capped:
+        return
     hour = now.replace(minute=0, second=0, microsecond=0)
     await connection.executemany(
         """INSERT INTO correlation_losses AS stored (rule_id, hour, late, capped) VALUES ($1, $2, $3, $4)

@@ -7,7 +7,8 @@ and slow (some milliseconds a rule), so it runs in a thread. One bad rule never 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -22,7 +23,7 @@ from services.siem.detections.engine.placeholders import NO_LISTS, Lists, may_ha
 from services.siem.detections.store import Author, Document, Known, Origin
 from shared.clock import utc_now
 from shared.contracts.common import Page, PageQuery
-from shared.contracts.detections import DetectionRule, ImportReport, RuleProblem, RuleQuery, RuleUpdate
+from shared.contracts.detections import RULE_CHANGED, DetectionRule, ImportReport, RuleProblem, RuleQuery, RuleUpdate
 from shared.contracts.rule_versions import RuleDiff, RuleVersion
 from shared.errors import (
     CONFLICT,
@@ -34,6 +35,7 @@ from shared.errors import (
     field_error,
 )
 from shared.log import get_logger
+from shared.outbox import Outbox
 from shared.pages import decode_position, encode_position
 from shared.postgres import Connection, Database, UniqueViolation
 
@@ -60,18 +62,36 @@ class RulesService:
     """Detection rules of the siem's schema. `check` runs the tests inside a rule; None leaves them aside."""
 
     def __init__(
-        self, database: Database, check: Check | None = None, placeholders: Placeholders | None = None
+        self,
+        database: Database,
+        check: Check | None = None,
+        placeholders: Placeholders | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._database = database
         self._check = check
         self._placeholders = placeholders
+        self._outbox = outbox
+
+    @asynccontextmanager
+    async def _changing(self, author: Author) -> AsyncIterator[Connection]:
+        """A transaction that changes rules, with nobody beside it; each rule that did change is told of in it."""
+        async with self._database.transaction() as connection:
+            await store.lock(connection)
+            before = await store.last_revision(connection)
+            yield connection
+            await self._tell(connection, before, author)
+
+    async def _tell(self, connection: Connection, before: int, author: Author) -> None:
+        if self._outbox is not None:
+            for changed in await store.told_since(connection, before, author):
+                await self._outbox.add(connection, RULE_CHANGED, changed)
 
     async def create(self, yaml_text: str, author: Author = _AURORA, *, enabled: bool = True) -> DetectionRule:
         """Stores one rule. Raises AURORA-4222 with the place, 4090 naming the rule that has this id already."""
         document = await asyncio.to_thread(self._compiled, _alone(yaml_text), await self._lists([yaml_text]))
         try:
-            async with self._database.transaction() as connection:
-                await store.lock(connection)
+            async with self._changing(author) as connection:
                 [document] = await self._with_lists(connection, [document])
                 return await store.insert(connection, document, "api", author, utc_now(), enabled=enabled)
         except UniqueViolation:
@@ -105,8 +125,7 @@ class RulesService:
             document = await asyncio.to_thread(self._compiled, _alone(change.sigma), lists)
             if document.rule.id != identifier:
                 raise invalid(f"the text must keep the rule's id: {identifier}", path="id")
-        async with self._database.transaction() as connection:
-            await store.lock(connection)
+        async with self._changing(author) as connection:
             current = await store.find(connection, identifier)
             if current is None:
                 raise _unknown(identifier)
@@ -198,8 +217,7 @@ class RulesService:
     ) -> None:
         lists = await self._lists([text for _, (_, text) in chunk])
         compiled = await asyncio.to_thread(self._compile_all, chunk, report, lists)
-        async with self._database.transaction() as connection:
-            await store.lock(connection)
+        async with self._changing(author) as connection:
             known = await store.known(connection, list(compiled))
             fresh = {
                 identifier: document
@@ -219,6 +237,7 @@ class RulesService:
     async def compile_again(self, connection: Connection) -> list[str]:
         """Compiles what may have placeholders with the lists of the caller's transaction; the ids of what is another
         rule now. Call `lock` first. The tests inside a rule aren't run: its text is the same."""
+        before = await store.last_revision(connection)
         stored = await store.mentioning(connection, "expand")
         documents = [Document(item.sigma, item.rule) for item in stored]
         again = await self._with_lists(connection, documents)
@@ -230,6 +249,7 @@ class RulesService:
         for origin in {origin for origin, _ in changed}:
             documents = [document for other, document in changed if other == origin]
             await store.upsert(connection, documents, origin, _AURORA, utc_now())
+        await self._tell(connection, before, Author(_AURORA.name, "a placeholder changed"))
         return [document.rule.id for _, document in changed]
 
     async def _lists(self, texts: Iterable[str], connection: Connection | None = None) -> Lists:

@@ -11,7 +11,7 @@ from uuid import UUID
 from services.siem.detections.engine.compiled import COMPILER_VERSION, CompiledRule, decode, encode
 from services.siem.hit import Hit
 from services.siem.match import Match
-from shared.contracts.detections import DetectionRule, LogSource, RuleQuery
+from shared.contracts.detections import DetectionRule, LogSource, RuleChanged, RuleQuery
 from shared.contracts.rule_versions import RuleVersion
 from shared.contracts.wire import encode as encode_json
 from shared.postgres import Connection, Database, Record
@@ -190,6 +190,21 @@ async def mentioning(connection: Connection, word: str) -> list[Stored]:
         COMPILER_VERSION,
     )
     return [Stored(row["sigma"], decode(row["compiled"]), row["origin"]) for row in rows]
+
+
+async def last_revision(connection: Connection) -> int:
+    """That of the rule that was changed last; 0 when there is none. Call `lock` first."""
+    return int(await connection.fetchval("SELECT coalesce(max(revision), 0) FROM rules"))
+
+
+async def told_since(connection: Connection, revision: int, author: Author) -> list[RuleChanged]:
+    """The rules that were changed after `revision`, as the author of that left them."""
+    rows = await connection.fetch(
+        """SELECT id AS rule_id, title, level, created_at = updated_at AS created, enabled, version, revision, problem
+           FROM rules WHERE revision > $1 ORDER BY revision""",
+        revision,
+    )
+    return [RuleChanged(changed_by=author.name, reason=author.reason, **dict(row.items())) for row in rows]
 
 
 async def find(database: Database | Connection, identifier: str) -> DetectionRule | None:

@@ -17,8 +17,15 @@ from services.siem.detections.engine.placeholders import NO_LISTS, Lists, may_ha
 from services.siem.placeholders import store
 from shared.clock import utc_now
 from shared.contracts.common import Page, PageQuery
-from shared.contracts.placeholders import Placeholder, PlaceholderChange, PlaceholderUpdate
+from shared.contracts.placeholders import (
+    PLACEHOLDER_CHANGED,
+    Placeholder,
+    PlaceholderChange,
+    PlaceholderChanged,
+    PlaceholderUpdate,
+)
 from shared.errors import NOT_FOUND, AuroraError, field_error
+from shared.outbox import Outbox
 from shared.pages import decode_position, encode_position
 from shared.postgres import Connection, Database
 
@@ -55,9 +62,10 @@ class ConfiguredLists:
 class PlaceholdersService:
     """Placeholders of the siem's schema."""
 
-    def __init__(self, database: Database, rules: Rules) -> None:
+    def __init__(self, database: Database, rules: Rules, outbox: Outbox) -> None:
         self._database = database
         self._rules = rules
+        self._outbox = outbox
 
     async def list_of(self, query: PageQuery) -> Page[Placeholder]:
         """A page, by name."""
@@ -100,4 +108,15 @@ class PlaceholdersService:
         async with self._database.transaction() as connection:
             await self._rules.lock(connection)
             stored = await store.insert(connection, name, values, description, who, reason, utc_now())
-            return PlaceholderChange(placeholder=stored, rules=await self._rules.compile_again(connection))
+            changed = await self._rules.compile_again(connection)
+            told = PlaceholderChanged(
+                name=name,
+                version=stored.version,
+                deleted=stored.deleted,
+                values=len(stored.values),
+                rules=changed,
+                changed_by=who,
+                reason=reason,
+            )
+            await self._outbox.add(connection, PLACEHOLDER_CHANGED, told)
+            return PlaceholderChange(placeholder=stored, rules=changed)

@@ -22,13 +22,16 @@ from services.siem.suppressions.store import Known
 from shared.clock import new_id, utc_now
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.suppressions import (
+    SUPPRESSION_CHANGED,
     LabelledMatch,
     SuppressedMatch,
     Suppression,
+    SuppressionChanged,
     SuppressionCreate,
     SuppressionPreview,
 )
 from shared.errors import CONFLICT, NOT_FOUND, AuroraError, field_error
+from shared.outbox import Outbox
 from shared.pages import decode_position, encode_position
 from shared.postgres import Connection, Database
 
@@ -47,9 +50,10 @@ class Past(Protocol):
 class Suppressions:
     """Suppressions of the siem's schema; detection's port of the same purpose is `hidden`."""
 
-    def __init__(self, database: Database, past: Past, compiled: Compile = without_lists) -> None:
+    def __init__(self, database: Database, past: Past, outbox: Outbox, compiled: Compile = without_lists) -> None:
         """`compiled` knows the lists of placeholders."""
         self._database = database
+        self._outbox = outbox
         self._compile = compiled
         self._past = past
 
@@ -99,7 +103,10 @@ class Suppressions:
         if wanted.expires_at is not None and wanted.expires_at <= utc_now():
             raise field_error("body.expires_at", "is over")
         await self.preview(rule_id, wanted)
-        return await store.insert(self._database, UUID(new_id()), rule_id, wanted, who, utc_now())
+        async with self._database.transaction() as connection:
+            created = await store.insert(connection, UUID(new_id()), rule_id, wanted, who, utc_now())
+            await self._outbox.add(connection, SUPPRESSION_CHANGED, SuppressionChanged(created, who))
+        return created
 
     async def list_of(self, rule_id: str, query: PageQuery) -> Page[Suppression]:
         """The suppressions of a rule, newest first. Raises AURORA-4040."""
@@ -112,7 +119,12 @@ class Suppressions:
 
     async def end(self, rule_id: str, identifier: str, who: str) -> Suppression:
         """Takes it out of force; what it hid stays listed. Raises AURORA-4040."""
-        await store.end(self._database, rule_id, _uuid(identifier), who, utc_now())
+        now = utc_now()
+        async with self._database.transaction() as connection:
+            if await store.end(connection, rule_id, _uuid(identifier), who, now):
+                ended = await store.find(connection, rule_id, _uuid(identifier), now)
+                if ended is not None:
+                    await self._outbox.add(connection, SUPPRESSION_CHANGED, SuppressionChanged(ended, who))
         return await self._get(rule_id, identifier)
 
     async def hidden_by(self, rule_id: str, identifier: str, query: PageQuery) -> Page[SuppressedMatch]:

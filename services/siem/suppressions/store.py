@@ -56,10 +56,10 @@ async def rule_text(database: Database, rule_id: str) -> str | None:
 
 
 async def insert(
-    database: Database, identifier: UUID, rule_id: str, wanted: SuppressionCreate, who: str, now: datetime
+    connection: Connection, identifier: UUID, rule_id: str, wanted: SuppressionCreate, who: str, now: datetime
 ) -> Suppression:
-    """Stores a suppression; it is in force when this returns."""
-    row = await database.fetchrow(
+    """Stores a suppression; it is in force when the transaction has committed."""
+    row = await connection.fetchrow(
         """INSERT INTO suppressions (id, rule_id, fields, active_from, active_to, expires_at, reason,
                                      created_by, created_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *, 0 AS hidden, NULL::timestamptz AS last_hidden""",
@@ -76,18 +76,19 @@ async def insert(
     return _suppression(row, now)
 
 
-async def end(database: Database, rule_id: str, identifier: UUID, who: str, now: datetime) -> None:
-    """Takes it out of force; who did so first stays noted."""
-    await database.execute(
+async def end(connection: Connection, rule_id: str, identifier: UUID, who: str, now: datetime) -> bool:
+    """Takes it out of force; False when somebody did so before, who stays noted."""
+    ended = await connection.execute(
         "UPDATE suppressions SET ended_by = $3, ended_at = $4 WHERE id = $1 AND rule_id = $2 AND ended_at IS NULL",
         identifier,
         rule_id,
         who,
         now,
     )
+    return ended > 0
 
 
-async def find(database: Database, rule_id: str, identifier: UUID, now: datetime) -> Suppression | None:
+async def find(database: Database | Connection, rule_id: str, identifier: UUID, now: datetime) -> Suppression | None:
     """One suppression of a rule."""
     row = await database.fetchrow(f"{_SELECT} WHERE s.id = $1 AND s.rule_id = $2", identifier, rule_id)
     return None if row is None else _suppression(row, now)
