@@ -55,13 +55,12 @@ source lines {{ file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse
 destination aurora {{ syslog("{host}" port({port}) transport("tcp")); }};
 log {{ source(lines); destination(aurora); }};
 """
-#: 429 and 503 would cost the batch, or end after three tries: as a lost connection, they are tried until they pass.
 SYSLOG_NG_HTTP = """@version: 3.38
 source lines {{ file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse)); }};
 destination aurora {{
   http(url("{url}/api/v1/siem/logs/ingest?source=syslog-ng-peer") method("POST")
        headers("X-API-Key: {key}", "Content-Type: text/plain") body("${{MSG}}") delimiter("\\n")
-       batch-lines(100) batch-timeout(200) response-action(429 => disconnect, 503 => disconnect));
+       batch-lines(100) batch-timeout(200));
 }};
 log {{ source(lines); destination(aurora); }};
 """
