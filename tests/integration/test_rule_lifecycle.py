@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest_asyncio
 
+from shared.bus import Bus
 from shared.clock import new_id, utc_now
-from shared.contracts.wire import encode
+from shared.contracts.detections import RULE_CHANGED
+from shared.contracts.events import CloudEvent
+from shared.contracts.placeholders import PLACEHOLDER_CHANGED
+from shared.contracts.suppressions import SUPPRESSION_CHANGED
+from shared.contracts.wire import decode, encode
 from tests.integration.test_rules import alert_of, rule
 from tests.integration.test_rules import execution as recorded
 from tests.siem import Siem, siem
@@ -326,3 +332,39 @@ async def test_a_release_leaves_a_rule_disabled_and_a_changed_text_in_force(runn
     assert (after["title"], after["enabled"], after["version"]) == ("Ours", False, 2)
     _, back = await ask(running, "POST", f"{path}/versions/1/rollback", {"reason": "theirs again"})
     assert (back["title"], back["enabled"], back["version"]) == (own["title"], False, 3)
+
+
+async def test_changes_of_rules_suppressions_and_placeholders_are_told_with_who_made_them(
+    running: Siem, bus: Bus
+) -> None:
+    _, before = await bus.bounds()
+    name = marker_of("list")
+    identifier = await created(running, "told")
+    await ask(running, "PATCH", f"{RULES}/{identifier}", {"enabled": False, "reason": "too loud"})
+    await ask(running, "PATCH", f"{RULES}/{identifier}", {"enabled": False, "reason": "no change at all"})
+    wanted = {"fields": {"host.name": ["web09"]}, "reason": "a drill"}
+    _, made = await ask(running, "POST", f"{RULES}/{identifier}/suppressions", wanted)
+    for _ in range(2):
+        await ask(running, "DELETE", f"{RULES}/{identifier}/suppressions/{made['id']}")
+    status, answer = await ask(running, "PUT", f"/api/v1/detections/placeholders/{name}", {"values": ["a", "b"]})
+    assert status == 200, answer
+    topics = [topic.name for topic in (RULE_CHANGED, SUPPRESSION_CHANGED, PLACEHOLDER_CHANGED)]
+    found: list[tuple[Any, ...]] = []
+    async with asyncio.timeout(20), aclosing(bus.read(topics, since=before)) as events:
+        async for delivered in events:
+            event = decode(delivered.payload, CloudEvent)
+            data = orjson.loads(bytes(event.data))
+            if data.get("rule_id") == identifier:
+                found.append((event.type, data["created"], data["enabled"], data["version"], data["reason"]))
+            elif "suppression" in data and data["suppression"]["id"] == made["id"]:
+                found.append((event.type, data["suppression"]["state"], data["changed_by"]))
+            elif data.get("name") == name:
+                found.append((event.type, data["version"], data["values"], data["changed_by"]))
+                break
+    assert found == [
+        ("aurora.rules.changed", True, True, 1, ""),
+        ("aurora.rules.changed", False, False, 1, "too loud"),
+        ("aurora.suppressions.changed", "active", "test"),
+        ("aurora.suppressions.changed", "ended", "test"),
+        ("aurora.placeholders.changed", 1, 2, "test"),
+    ]
