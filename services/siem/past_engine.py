@@ -8,14 +8,14 @@ and nothing of what becomes of a match.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import TypeAlias
 
 from services.siem.detections.engine.compiled import CompiledRule, decode, encode
 from services.siem.detections.engine.engine import Engine
@@ -29,14 +29,18 @@ _PROCESSES = min(4, os.cpu_count() or 1)
 #: What is held against no more rules, and has no more rows, is less work than starting a process.
 _FEW_RULES = 50
 _FEW_ROWS = 2_000
-#: Rows that go to a process together: some thirty milliseconds of its work.
-_CHUNK_ROWS = 250
-#: Chunks under way for each process, so that it has the next one when it is done.
-_DEPTH = 2
+#: Rows that go to a process together: some sixty milliseconds of its work.
+_CHUNK_ROWS = 500
 #: So many processes dying of one chunk end the evaluation.
 _DEATHS = 3
 _NICE = 10
-_PR_SET_PDEATHSIG = 1
+_log = log.get_logger("past")
+
+Evaluated: TypeAlias = tuple[list[Match], list[Failure]]
+
+
+class ProcessesDiedError(Exception):
+    """One process after another died of the same rows."""
 
 
 class PastEngine:
@@ -44,8 +48,8 @@ class PastEngine:
 
     def __init__(self, rules: Sequence[CompiledRule], *, processes: int = _PROCESSES) -> None:
         """`processes` is how many may work beside this one."""
-        self._rules = {rule.id: rule for rule in rules}
-        self._served = set(self._rules)
+        self._rules = list(rules)
+        self._served = {rule.id for rule in rules}
         self._engine: Engine | None = None
         self._processes = [_Process(self._rules) for _ in range(processes)]
 
@@ -57,104 +61,126 @@ class PastEngine:
         """Stop serving a rule; an unknown id is no error."""
         self._served.discard(rule_id)
 
-    async def evaluate(self, rows: Sequence[StoredRow]) -> tuple[list[Match], list[Failure]]:
+    async def evaluate(self, rows: Sequence[StoredRow]) -> Evaluated:
         """Every (rule, event) that matches, in the order of the rows, and the events that no rule could be tried on.
 
-        Raises an ExceptionGroup of BrokenProcessPool when processes die again and again.
+        Raises ProcessesDiedError.
         """
         if not self._processes or (len(self._rules) <= _FEW_RULES and len(rows) < _FEW_ROWS):
             if self._engine is None:
-                self._engine = await asyncio.to_thread(Engine, self._rules.values())
+                self._engine = await asyncio.to_thread(Engine, self._rules)
             matches, failures = await evaluate_rows(rows, self._engine)
         else:
             matches, failures = await self._beside(rows)
         return [match for match in matches if match.rule_id in self._served], failures
 
-    async def _beside(self, rows: Sequence[StoredRow]) -> tuple[list[Match], list[Failure]]:
-        chunks = deque(enumerate(_chunks(rows)))
-        found: dict[int, tuple[list[Match], list[Failure]]] = {}
+    async def _beside(self, rows: Sequence[StoredRow]) -> Evaluated:
+        chunks = deque(_chunks(rows))
+        matches: list[Match] = []
+        failures: list[Failure] = []
 
         async def take(process: _Process) -> None:
             while chunks:
-                number, chunk = chunks.popleft()
-                found[number] = await process.evaluate(chunk)
+                found, failed = await process.evaluate(chunks.popleft())
+                matches.extend(found)
+                failures.extend(failed)
 
-        async with asyncio.TaskGroup() as group:
-            for process in self._processes * _DEPTH:
-                group.create_task(take(process), name="evaluate-past")
-        # Rows that were parsed together are in one chunk, wherever they stand.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for process in self._processes:
+                    group.create_task(take(process), name="evaluate-past")
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
         places = {row.id: place for place, row in enumerate(rows)}
-        matches = [match for matches, _ in found.values() for match in matches]
-        failures = [failure for _, failures in found.values() for failure in failures]
-        return (
-            sorted(matches, key=lambda match: places[match.log_id]),
-            sorted(failures, key=lambda failure: places[failure.log_id]),
-        )
+        matches.sort(key=lambda match: (places[match.log_id], match.rule_id))
+        failures.sort(key=lambda failure: places[failure.log_id])
+        return matches, failures
 
     async def close(self) -> None:
         """Ends the processes."""
         for process in self._processes:
-            await process.close()
+            await process.end()
 
 
 def _chunks(rows: Sequence[StoredRow]) -> Iterator[list[StoredRow]]:
     """Rows with the same siblings stay together, so that these are sent and parsed once."""
-    parts: dict[int, list[StoredRow]] = {}
-    alone: list[StoredRow] = []
+    groups: dict[int, list[StoredRow]] = {}
     for row in rows:
-        (parts.setdefault(id(row.siblings), []) if row.siblings else alone).append(row)
-    for start in range(0, len(alone), _CHUNK_ROWS):
-        yield alone[start : start + _CHUNK_ROWS]
-    yield from parts.values()
+        groups.setdefault(id(row.siblings) if row.siblings else id(row), []).append(row)
+    chunk: list[StoredRow] = []
+    for group in groups.values():
+        chunk += group
+        if len(chunk) >= _CHUNK_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 class _Process:
-    """One process with an engine of these rules, started when it is first needed."""
+    """One process with an engine of these rules, started when it is first needed. Does one thing at a time."""
 
-    def __init__(self, rules: dict[str, CompiledRule]) -> None:
+    def __init__(self, rules: list[CompiledRule]) -> None:
         self._rules = rules
-        self._pool: ProcessPoolExecutor | None = None
+        self._running: tuple[SpawnProcess, Connection] | None = None
 
-    async def evaluate(self, rows: list[StoredRow]) -> tuple[list[Match], list[Failure]]:
-        """Raises BrokenProcessPool when process after process dies of these rows."""
-        deaths = 0
-        while True:
-            pool, rules = self._pool, None
-            if pool is None:
-                spawn = multiprocessing.get_context("spawn")
-                self._pool = pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin)
-                rules = [encode(rule) for rule in self._rules.values()]
+    async def evaluate(self, rows: list[StoredRow]) -> Evaluated:
+        """Raises ProcessesDiedError."""
+        for _ in range(_DEATHS):
             try:
-                return await asyncio.wrap_future(pool.submit(_evaluate, rules, rows))
-            except BrokenProcessPool:
-                # The other chunk under way finds the same process dead.
-                if self._pool is pool:
-                    self._pool = None
-                    pool.shutdown(wait=False)
-                deaths += 1
-                if deaths == _DEATHS:
-                    raise
+                if self._running is None:
+                    self._running = _started()
+                    return await self._ask(([encode(rule) for rule in self._rules], rows))
+                return await self._ask((None, rows))
+            except (EOFError, OSError):
+                _log.warning("an evaluating process ended, and is started again")
+                await self.end()
+        raise ProcessesDiedError
 
-    async def close(self) -> None:
-        """Ends it."""
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+    async def _ask(self, order: tuple[list[bytes] | None, list[StoredRow]]) -> Evaluated:
+        if self._running is None:
+            raise EOFError
+        return await asyncio.to_thread(_exchange, self._running[1], order)
+
+    async def end(self) -> None:
+        """Ends it, if there is one."""
+        running, self._running = self._running, None
+        if running is not None:
+            process, pipe = running
+            process.kill()
+            await asyncio.to_thread(process.join)
+            # A thread that still waits for an answer has been told by now that there is none.
+            pipe.close()
 
 
-# What follows runs in the other process, which has one engine and answers one chunk after another.
-_engine = Engine()
+def _started() -> tuple[SpawnProcess, Connection]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    # Else this process would hold the other end open, and never hear that the child is gone.
+    theirs.close()
+    return process, ours
 
 
-def _begin() -> None:
-    # It ends with the process that started it, however that ends; Ctrl-C is for that one to act on.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+def _exchange(pipe: Connection, order: tuple[list[bytes] | None, list[StoredRow]]) -> Evaluated:
+    pipe.send(order)
+    answer: Evaluated = pipe.recv()
+    return answer
+
+
+def _serve(pipe: Connection) -> None:
+    """The other process: evaluates what it is sent, until the pipe ends."""
+    # Ctrl-C is for the process that started this one to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICE)
     log.configure("siem")
-
-
-def _evaluate(rules: list[bytes] | None, rows: list[StoredRow]) -> tuple[list[Match], list[Failure]]:
-    global _engine  # noqa: PLW0603 - the process is this engine
-    if rules is not None:
-        _engine = Engine(map(decode, rules))
-    return evaluate_here(rows, _engine)
+    engine = Engine()
+    while True:
+        try:
+            rules, rows = pipe.recv()
+            if rules is not None:
+                engine = Engine(map(decode, rules))
+            pipe.send(evaluate_here(rows, engine))
+        except (EOFError, OSError):
+            return
