@@ -13,6 +13,7 @@ from services.gateway.admission import domain as admission
 from services.gateway.admission.routes import PRINCIPAL, Door, is_stream, principal_of
 from services.gateway.admission.service import Limits, SignInThrottle
 from services.gateway.description.routes import routes as description_routes
+from services.gateway.description.routes import welcome
 from services.gateway.idempotency.routes import OnceOnly
 from services.gateway.idempotency.service import Idempotency
 from services.gateway.keys.domain import presented
@@ -69,7 +70,7 @@ async def start(platform: Platform) -> None:
         ],
         authenticate=principal_of,
         mode=platform.mode,
-        middlewares=[door.middleware()],
+        middlewares=[welcome, door.middleware()],
     )
     _add_proxy(app, platform, settings, cache)
     app.on_response_prepare.append(door.stamp)

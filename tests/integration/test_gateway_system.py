@@ -113,6 +113,14 @@ async def test_the_api_page_asks_its_own_origin_only(running: Gateway) -> None:
     assert not re.search(r"(?:https?:)?//[\w.]+\.\w+|\bsrc=|@import|innerHTML|insertAdjacentHTML|document\.write", page)
 
 
+async def test_a_browser_that_opens_the_gateway_is_shown_the_page(running: Gateway) -> None:
+    html = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with running.http.get(f"{running.url}/", headers=html) as response:
+        assert (response.status, response.url.path) == (200, "/api/v1/docs")
+    async with running.http.get(f"{running.url}/", headers={"Accept": "application/json"}) as response:
+        assert (response.status, response.headers["X-Elastic-Product"]) == (401, "Elasticsearch")
+
+
 async def test_unknown_paths_and_methods_are_refused_in_the_envelope(running: Gateway) -> None:
     status, body, headers = await running.get("/api/v1/nothing-here")
     assert status == 404

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from services.gateway.description import domain
 from shared.contracts.catalog import MODULES
@@ -41,6 +42,15 @@ def routes(own_service: str) -> list[Route]:
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     return [bind(GET_OPENAPI, openapi), bind(GET_API_PAGE, docs)]
+
+
+@web.middleware
+async def welcome(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Shows the page to a browser that opens `/`, where Elasticsearch's clients, which ask for JSON, have a door."""
+    anonymous = hdrs.AUTHORIZATION not in request.headers
+    if request.path == "/" and anonymous and "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+        return web.Response(status=302, headers={hdrs.LOCATION: GET_API_PAGE.path})
+    return await handler(request)
 
 
 def content_security_policy(page: str) -> str:
