@@ -150,21 +150,24 @@ async def _suppress(
 @options.url
 @options.as_json
 def metrics(days: int, limit: int, data_dir: Path, url: str | None, as_json: bool) -> None:
-    """The noisiest rules: matches, what was hidden, alerts, latency, precision."""
+    """The noisiest rules: matches, what was hidden, alerts, latency, cost, precision."""
     query = MetricsQuery(since=_days_ago(days), limit=limit)
     found = asyncio.run(_metrics(session.find(data_dir, url), query))
     if as_json:
         print_json(found)
         return
-    rows = table("matches", "noise", "suppressed", "alerts", "p50 ms", "p95 ms", "precision", "level", "rule")
+    columns = ("matches", "a day", "noise", "suppressed", "alerts", "p50 ms", "p95 ms", "µs an event")
+    rows = table(*columns, "precision", "level", "rule")
     for item in found.items:
         rows.add_row(
             str(item.matches),
+            f"{item.matches_per_day:.1f}",
             f"{item.noise:.1%}",
             str(item.suppressed),
             str(item.alerts),
             _number(item.latency_p50_ms),
             _number(item.latency_p95_ms),
+            "" if item.cost_us is None else f"{item.cost_us:.2f}",
             _precision(item),
             item.level,
             safe(item.title),

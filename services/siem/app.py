@@ -132,7 +132,7 @@ async def start(platform: Platform) -> None:
             *_runs(platform, database, worker, coverage),
             *attack_coverage_routes(AttackCoverageService(database, clickhouse, rows, ruleset, events_of, check_tests)),
             *suppression_routes(suppressions),
-            *quality_routes(Quality(database)),
+            *quality_routes(Quality(database, processes.costs)),
             *promotion_routes(Promotion(past, rules)),
             *explanation_routes(Explanations(rules, past, ruleset, lists.compile)),
         ]
@@ -254,6 +254,7 @@ async def _logs(
     worklist = Worklist(
         database,
         partial(_read_batch, store, processes),
+        store.forget,
         alone=settings.clickhouse_url is None,
         max_events=settings.waiting_events,
     )

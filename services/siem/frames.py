@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from services.siem.detections.engine.costs import Sample
 from services.siem.logs.parsers import Item
 from services.siem.logs.preparation import Body, Part, Request
 from services.siem.logs.store import StoredRow
@@ -66,11 +67,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The events of a part of a job were held against the rules."""
+    """The events of a part of a job were held against the rules; `sample` is what that cost, where it was measured."""
 
     job: int
     part: int
     found: Found
+    sample: Sample | None = None
 
 
 Order: TypeAlias = Changes | Prepare | Again

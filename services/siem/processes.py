@@ -20,6 +20,7 @@ from prometheus_client import Gauge
 
 from services.siem.batch import Evaluation
 from services.siem.detections.engine.compiled import CompiledRule, encode
+from services.siem.detections.engine.costs import Costs
 from services.siem.frames import HEADER, Again, Answer, Changes, Evaluated, Order, Prepare, Refused, framed
 from services.siem.logs.parsers import Item
 from services.siem.logs.preparation import Body, Part, Request
@@ -46,6 +47,7 @@ class _Rules:
     """Every rule that is served, and the changes that some process hasn't been sent yet."""
 
     def __init__(self) -> None:
+        self.costs = Costs()
         self._served: dict[str, bytes] = {}
         self._changes: list[tuple[str, bytes | None]] = []
         self.version = 0
@@ -54,8 +56,11 @@ class _Rules:
         """Serves a rule, or with None no longer."""
         if encoded is not None:
             self._served[rule_id] = encoded
+            self.costs.begin(rule_id)
         elif self._served.pop(rule_id, None) is None:
             return
+        else:
+            self.costs.end(rule_id)
         self._changes.append((rule_id, encoded))
         self.version += 1
 
@@ -169,6 +174,8 @@ class _Beside:
             evaluation = job.evaluations[answer.part]
             if not evaluation.done():
                 evaluation.set_result(answer.found)
+            if answer.sample is not None:
+                self._rules.costs.add(answer.sample)
         elif isinstance(answer, Refused):
             job.answers.put_nowait(AuroraError(ERROR_CODES[answer.code], answer.detail, message=answer.message))
             job.prepared = True
@@ -196,6 +203,11 @@ class Processes:
     def version(self) -> int:
         """Of the rules as they are now; what was Found has the one that it was found with."""
         return self._rules.version
+
+    @property
+    def costs(self) -> Costs:
+        """What evaluation cost since this process started."""
+        return self._rules.costs
 
     def add(self, rule: CompiledRule) -> None:
         """Serve a rule from the next request on, in place of one with the same id."""

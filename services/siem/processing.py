@@ -161,7 +161,7 @@ class _Work:
             self._waiting.popleft()
             self._kept -= waiting.size
             found = Found(waiting.matches, waiting.failures, waiting.version)
-            self._pipe.send(Evaluated(waiting.job, waiting.part, found))
+            self._pipe.send(Evaluated(waiting.job, waiting.part, found, self._engine.measured()))
 
 
 def main(index: bool) -> None:

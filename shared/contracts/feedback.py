@@ -96,12 +96,17 @@ class RuleMetrics(msgspec.Struct, kw_only=True):
     latency_p50_ms: int | None
     latency_p95_ms: int | None
     labels: Labels
+    cost_us: float | None = None
+    matches_per_day: float = 0.0
     late: int = 0
     capped: int = 0
 
 
 class MetricsTotals(msgspec.Struct, kw_only=True):
-    """The figures of all rules together; latencies are of all live matches."""
+    """The figures of all rules together; latencies are of all live matches.
+
+    `cost_us` is all that evaluation takes of an event, finding out which rules to try included.
+    """
 
     rules: int
     rules_matched: int
@@ -110,6 +115,7 @@ class MetricsTotals(msgspec.Struct, kw_only=True):
     alerts: int
     latency_p50_ms: int | None
     latency_p95_ms: int | None
+    cost_us: float | None = None
 
 
 class DetectionMetrics(msgspec.Struct, kw_only=True):

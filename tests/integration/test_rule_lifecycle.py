@@ -268,6 +268,7 @@ async def test_metrics_name_the_noisiest_rule_first_with_its_share_and_latency(r
     _, answer = await ask(running, "GET", "/api/v1/detections/metrics?limit=1")
     assert [item["rule_id"] for item in answer["items"]] == [identifier]
     assert answer["items"][0]["noise"] == 60 / answer["totals"]["matches"]
+    assert answer["items"][0]["matches_per_day"] == 60
     assert answer["totals"]["rules"] > answer["totals"]["rules_matched"] >= 1
     _, second = await ask(running, "GET", f"/api/v1/detections/metrics?limit=1&cursor={answer['next_cursor']}")
     assert second["items"][0]["matches"] <= 60
@@ -368,3 +369,21 @@ async def test_changes_of_rules_suppressions_and_placeholders_are_told_with_who_
         ("aurora.suppressions.changed", "ended", "test"),
         ("aurora.placeholders.changed", 1, 2, "test"),
     ]
+
+
+async def test_metrics_say_what_a_rule_costs_once_enough_events_were_measured(running: Siem) -> None:
+    marker = marker_of("dear")
+    identifier = await created(running, marker)
+    for start in range(0, 1000, 200):
+        lines = [line for number in range(200) for line in execution(f"x{start + number}")]
+        await running.ingest("\n".join(lines), content_type="text/plain")
+    async with asyncio.timeout(30):
+        while True:
+            _, answer = await ask(running, "GET", "/api/v1/detections/metrics?limit=200")
+            [figures] = [item for item in answer["items"] if item["rule_id"] == identifier]
+            if figures["cost_us"] is not None:
+                break
+            await asyncio.sleep(0.05)
+    costs = [item["cost_us"] for item in answer["items"] if item["cost_us"] is not None]
+    assert 0 < sum(costs) < answer["totals"]["cost_us"]
+    assert figures["cost_us"] == 0.0, "nothing that came had its marker"

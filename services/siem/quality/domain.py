@@ -1,7 +1,11 @@
-"""How far verdicts on a rule can be trusted: precision with its Wilson interval. No I/O, no clock."""
+"""How far verdicts on a rule can be trusted, and how noisy it is: precision with its Wilson interval, matches a day.
+
+No I/O, no clock.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from math import sqrt
 
 from shared.contracts.feedback import Labels, Precision
@@ -27,3 +31,8 @@ def wilson(right: int, total: int) -> Precision:
     centre = (share + square / (2 * total)) / (1 + square / total)
     half = _Z / (1 + square / total) * sqrt(share * (1 - share) / total + square / (4 * total * total))
     return Precision(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def a_day(matches: int, since: datetime, until: datetime) -> float:
+    """Matches a day; less than a day counts as one, so that a rule of this minute isn't called the noisiest."""
+    return matches / max(1.0, (until - since) / timedelta(days=1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from services.siem.quality import store
@@ -17,11 +19,22 @@ from shared.postgres import Database
 _DAYS = 30
 
 
+class Costs(Protocol):
+    """What rules cost (the engine)."""
+
+    def total(self) -> float | None:
+        """Microseconds an event, of all rules together."""
+
+    def of(self, rule_ids: Iterable[str]) -> dict[str, float]:
+        """Microseconds an event of each rule's own, where that is known."""
+
+
 class Quality:
     """Verdicts and figures of the siem's schema."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, costs: Costs) -> None:
         self._database = database
+        self._costs = costs
 
     async def submit(self, rule_id: str, wanted: FeedbackCreate, who: str) -> Feedback:
         """Stores a verdict over the last one on the same alert or event.
@@ -55,8 +68,12 @@ class Quality:
         since = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
         offset = decode_position(query.cursor) or 0
         totals = await store.totals(self._database, since)
-        rows = await store.metrics(self._database, since, totals.matches, offset, query.limit + 1)
+        rows = await store.metrics(self._database, since, utc_now(), totals.matches, offset, query.limit + 1)
         more = len(rows) > query.limit
+        costs = self._costs.of(row.rule_id for row in rows)
+        for row in rows:
+            row.cost_us = costs.get(row.rule_id)
+        totals.cost_us = self._costs.total()
         return DetectionMetrics(
             since=since,
             totals=totals,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.siem.quality.domain import labels
+from services.siem.quality.domain import a_day, labels
 from shared.contracts.feedback import Feedback, FeedbackCreate, Labels, MetricsTotals, RuleMetrics
 from shared.postgres import Database, Record
 
@@ -117,10 +117,12 @@ async def totals(database: Database, since: datetime) -> MetricsTotals:
     return MetricsTotals(latency_p50_ms=values.pop("p50", None), latency_p95_ms=values.pop("p95", None), **values)
 
 
-async def metrics(database: Database, since: datetime, all_matches: int, offset: int, limit: int) -> list[RuleMetrics]:
+async def metrics(
+    database: Database, since: datetime, now: datetime, all_matches: int, offset: int, limit: int
+) -> list[RuleMetrics]:
     """Up to `limit` rules, those with the most matches first, behind the first `offset`."""
     rows = await database.fetch(
-        f"""SELECT r.id AS rule_id, r.title, r.level, r.enabled, coalesce(m.matches, 0) AS matches,
+        f"""SELECT r.id AS rule_id, r.title, r.level, r.enabled, r.created_at, coalesce(m.matches, 0) AS matches,
                    coalesce(m.suppressed, 0) AS suppressed, coalesce(a.alerts, 0) AS alerts, m.p50, m.p95,
                    coalesce(l.late, 0) AS late, coalesce(l.capped, 0) AS capped
             FROM rules AS r
@@ -150,6 +152,7 @@ async def metrics(database: Database, since: datetime, all_matches: int, offset:
             latency_p50_ms=row["p50"],
             latency_p95_ms=row["p95"],
             labels=labelled.get(row["rule_id"], labels(0, 0, 0)),
+            matches_per_day=a_day(row["matches"], max(since, row["created_at"]), now),
             late=row["late"],
             capped=row["capped"],
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from services.siem.detections.engine.compiled import Node
+from services.siem.detections.engine.costs import Sample
 from services.siem.detections.engine.facts import Facts
 from services.siem.detections.engine.index import Decide, FieldIndex, Index, set_bits
 from services.siem.detections.engine.leaves import Matcher
@@ -73,11 +74,11 @@ class Route:
         self._called: list[Rule] = []
         self._version = -1
 
-    def collect(self, facts: Facts, matched: set[str], version: int) -> None:
-        """Add the ids of the rules that match to `matched`; `version` changes with the rules."""
+    def collect(self, facts: Facts, matched: set[str], version: int, sample: Sample | None = None) -> None:
+        """Add the ids of the rules that match to `matched`; `version` changes with the rules, `sample` measures."""
         for bucket in self.buckets:
             for rule_id, matcher in bucket.candidates(facts) if self._indexed else bucket.rules():
-                if matcher(facts):
+                if matcher(facts) if sample is None else sample.decided(rule_id, matcher, facts):
                     matched.add(rule_id)
         if not self._indexed:
             return
@@ -86,7 +87,7 @@ class Route:
         if self._keywords is not None:
             for number in set_bits(self._keywords.fired_anywhere(facts)):
                 rule_id, matcher = self._called[number]
-                if matcher(facts):
+                if matcher(facts) if sample is None else sample.decided(rule_id, matcher, facts):
                     matched.add(rule_id)
 
     def _gather(self, version: int) -> None:
