@@ -108,10 +108,11 @@ correlation:
   condition: {{field: who, gte: 3}}
 """
 #: Read of complete windows: what comes after may undo it.
-LARGE, SINGLE = "3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c07", "3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c08"
+LARGE, SINGLE, LEAK = (f"3c3f2c1e-5f61-4e0e-9a52-5c8f6a3f0c{number}" for number in ("07", "08", "10"))
 SETTLED = f"""\
 title: Large transfers
 id: {LARGE}
+name: large
 level: high
 correlation:
   type: value_avg
@@ -120,7 +121,17 @@ correlation:
   timespan: 10m
   condition: {{field: bytes, gt: 100}}
 ---
-title: A file that was sent by nobody else
+title: A login and large transfers on one device
+id: {LEAK}
+level: critical
+correlation:
+  type: temporal
+  rules: [large, success]
+  group-by: [device]
+  timespan: 1h
+  generate: true
+---
+title: One transfer alone
 id: {SINGLE}
 level: low
 correlation:
@@ -147,7 +158,7 @@ async def running(servers: Servers) -> AsyncIterator[Siem]:
         async with siem(servers, folder) as started:
             async with started.client() as client:
                 report = await client.call(IMPORT_RULES, body=f"{RULES}---\n{SETTLED}".encode())
-            assert (report.created, report.errors, report.unserved) == (8, [], [])
+            assert (report.created, report.errors, report.unserved) == (9, [], [])
             yield started
 
 
@@ -165,7 +176,7 @@ def login(minute: float, outcome: str, **fields: str) -> dict[str, Any]:
 
 
 def sent(minute: float, who: str, size: int) -> dict[str, Any]:
-    return {**login(minute, "sent", who=who), "bytes": size}
+    return {**login(minute, "sent", who=who, device=f"{who}1"), "bytes": size}
 
 
 async def send(running: Siem, *events: dict[str, Any]) -> None:
@@ -216,6 +227,7 @@ async def test_windows_that_fill_over_a_crash_and_out_of_order_fire_once_and_cit
     assert (await alert(running, MANY, ":eve", 4)).id == fired.id
     assert await alerts(running, FAILED, "") == []
     # An average is read of the whole window, not of its first event.
+    await send(running, login(30, "success", account="joe", device="joe1"))
     await send(running, sent(9.9, "ivy", 1), sent(3, "ivy", 1), sent(4, "joe", 1), sent(5, "joe", 200))
     await settled(running)
     assert await alerts(running, LARGE, ":joe") == []
@@ -223,6 +235,8 @@ async def test_windows_that_fill_over_a_crash_and_out_of_order_fire_once_and_cit
     fired = await alert(running, LARGE, ":joe", 3)
     assert (fired.first_seen, fired.last_seen) == (START + timedelta(minutes=1), START + timedelta(minutes=5))
     assert await alerts(running, LARGE, ":ivy") == []
+    leak = await alert(running, LEAK, ":joe1", 2)
+    assert (leak.severity, len(leak.evidence)) == ("critical", 4)
 
 
 async def test_a_chain_fires_when_its_first_link_comes_last(running: Siem) -> None:
@@ -346,7 +360,7 @@ async def test_a_run_over_the_past_finds_what_live_evaluation_found_of_events_ou
     async with running.client() as client:
         for document in documents:
             old = next(rule for rule in again if f"id: {rule}" in document)
-            text = document.replace(old, again[old]).replace("name: many_failed\n", "")
+            text = document.replace(old, again[old]).replace("name: many_failed\n", "").replace("name: large\n", "")
             await client.call(CREATE_RULE, body=text.encode())
             await run_to_its_end(client, again[old], 60)
         await lateness_passes(database)

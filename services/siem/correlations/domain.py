@@ -92,6 +92,14 @@ def group_fields(correlation: Correlation, group: Sequence[str]) -> dict[str, st
     return dict(zip(correlation.group_by, map(plain, group), strict=True))
 
 
+def fields_for(above: Iterable[Correlation], match: Match) -> dict[str, list[str]]:
+    """What correlations look at in a match, by the fields' names."""
+    names = {name for of in above for name in (*of.group_by, *of.fields)}
+    names |= {actual for of in above for _, mapping in of.aliases for _, actual in mapping}
+    found = {name: [plain(text) for text in _texts(match, name)[:_MAX_VALUES]] for name in sorted(names)}
+    return {name: texts for name, texts in found.items() if texts}
+
+
 def plain(text: str) -> str:
     """The text as the store takes it: valid UTF-8 without U+0000."""
     return encodable(text).replace("\x00", "\ufffd")

@@ -92,8 +92,8 @@ class Firing:
         return self.hidden.get((self.rule.id, self.found.entries[window.right - 1].log_id))
 
 
-def asked(rule: CompiledRule, group: dict[str, str], found: Found, seen_at: datetime) -> list[Match]:
-    """Each window as a match, for a suppressor to decide on: it has no fields but those of its group."""
+def asked(rule: CompiledRule, fields: Mapping[str, str | list[str]], found: Found, seen_at: datetime) -> list[Match]:
+    """Each window as a match with these fields. A suppressor decides on it by those of its group alone."""
     return [
         Match(
             rule_id=rule.id,
@@ -103,7 +103,7 @@ def asked(rule: CompiledRule, group: dict[str, str], found: Found, seen_at: date
             source="",
             message="",
             ecs={},
-            fields=dict(group),
+            fields=dict(fields),
         )
         for window in found.windows
     ]

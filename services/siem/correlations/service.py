@@ -210,6 +210,7 @@ class Correlations:
         events: Counter[tuple[Group, datetime]] = Counter()
         rows: list[tuple[Group, Entry, Sequence[AlertEvidence], datetime]] = []
         for group, item in touched.items():
+            above = [rule.correlation for rule, _ in self._ruleset.feeds(item.rule.id) if rule.correlation]
             for entry, fed in item.new.values():
                 end = domain.stretch_end(item.correlation, entry.timestamp)
                 expires_at = max(now, end) + 2 * item.span + KEPT
@@ -218,7 +219,9 @@ class Correlations:
                 if (group, end) not in stretches:
                     draft = self._draft_of(item.rule, fed.match, domain.identity(item.rule, item.values))
                     seconds = item.correlation.seconds
-                    stretches[group, end] = Stretch(group, end, seconds, item.group, draft, fed.run_id, expires_at)
+                    fields = domain.fields_for(above, fed.match)
+                    stretch = Stretch(group, end, seconds, item.group, draft, fields, fed.run_id, expires_at)
+                    stretches[group, end] = stretch
         if stretches:
             late = Counter[str]()
             for group, end in await store.touch(connection, list(stretches.values()), now):
@@ -251,7 +254,9 @@ class Correlations:
             shown = firing.shown()
             draft = finished(item.draft, shown, evidence) if shown and rule.id not in self.silent() else None
             correlated.append(Correlated(rule.id, draft, firing.hits(known_at, item.run_id)))
-            fed += firing.onward(asked(rule, item.values, firing.found, known_at), evidence, item.run_id)
+            fed += firing.onward(
+                asked(rule, {**item.fields, **item.values}, firing.found, known_at), evidence, item.run_id
+            )
         return correlated, fed
 
     async def _entries(

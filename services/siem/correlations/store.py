@@ -35,7 +35,8 @@ class Group:
 class Stretch:
     """A stretch of a group that has an event: `ends_at` is the first moment that isn't of it.
 
-    `draft` is what the alert says of the event. `run_id` names the run that counts into it, None what came live.
+    `draft` is what the alert says of the event, `fields` what is looked at of it above. `run_id` names the run that
+    counts into it, None what came live.
     """
 
     group: Group
@@ -43,6 +44,7 @@ class Stretch:
     seconds: int
     values: dict[str, str]
     draft: Draft
+    fields: dict[str, list[str]]
     run_id: UUID | None
     expires_at: datetime
 
@@ -55,6 +57,7 @@ class Due:
     ends_at: datetime
     values: dict[str, str]
     draft: Draft
+    fields: dict[str, list[str]]
     touched_at: datetime
     run_id: UUID | None
 
@@ -147,14 +150,15 @@ async def touch(connection: Connection, stretches: Sequence[Stretch], now: datet
     """
     rows = await connection.fetch(
         """INSERT INTO correlation_windows AS stored (correlation_id, definition, group_key, ends_at, seconds,
-                                                      group_values, draft, opened_at, touched_at, run_id, expires_at)
+                                                      group_values, draft, fields, opened_at, touched_at, run_id,
+                                                      expires_at)
            SELECT correlation_id, definition, group_key, ends_at, seconds, group_values::jsonb, draft::jsonb,
-                  moment, moment, run_id, expires_at
-           FROM (SELECT *, CASE WHEN run_id IS NULL THEN $10 ELSE to_timestamp(0) END AS moment
+                  fields::jsonb, moment, moment, run_id, expires_at
+           FROM (SELECT *, CASE WHEN run_id IS NULL THEN $11 ELSE to_timestamp(0) END AS moment
                  FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::text[],
-                             $8::uuid[], $9::timestamptz[])
-                      AS new (correlation_id, definition, group_key, ends_at, seconds, group_values, draft, run_id,
-                              expires_at)) AS new
+                             $8::text[], $9::uuid[], $10::timestamptz[])
+                      AS new (correlation_id, definition, group_key, ends_at, seconds, group_values, draft, fields,
+                              run_id, expires_at)) AS new
            ON CONFLICT (correlation_id, definition, group_key, ends_at) DO UPDATE SET
              pending = stored.pending OR excluded.run_id IS NOT NULL,
              touched_at = greatest(stored.touched_at, excluded.touched_at),
@@ -168,6 +172,7 @@ async def touch(connection: Connection, stretches: Sequence[Stretch], now: datet
         [item.seconds for item in stretches],
         [encode(item.values).decode() for item in stretches],
         [encode(item.draft).decode() for item in stretches],
+        [encode(item.fields).decode() for item in stretches],
         [item.run_id for item in stretches],
         [item.expires_at for item in stretches],
         now,
@@ -215,6 +220,7 @@ async def due(connection: Connection, watermark: datetime, limit: int) -> list[D
             row["ends_at"],
             row["group_values"],
             msgspec.convert(row["draft"], Draft),
+            row["fields"],
             row["touched_at"],
             row["run_id"],
         )

@@ -8,7 +8,8 @@ ALTER TABLE correlation_events ADD COLUMN hit boolean NOT NULL DEFAULT false;
 -- Stretches of time whose windows are read when they are complete, one row for each group that has an event in it.
 -- A row waits (`pending`) until the watermark passes `ends_at`; `touched_at` is when its last event was evaluated, and
 -- `run_id` the run over the past that counts into it. A row that waits no more says that the stretch was read, so that
--- what comes later is known to be late. `draft` is what the alert says of the first event.
+-- what comes later is known to be late. `draft` is what the alert says of the first event, `fields` what correlations
+-- that refer to this one look at in it.
 CREATE TABLE correlation_windows (
     correlation_id text        NOT NULL,
     definition     text        NOT NULL,
@@ -16,6 +17,7 @@ CREATE TABLE correlation_windows (
     ends_at        timestamptz NOT NULL,
     group_values   jsonb       NOT NULL,
     draft          jsonb       NOT NULL,
+    fields         jsonb       NOT NULL,
     seconds        int         NOT NULL,
     pending        boolean     NOT NULL DEFAULT true,
     opened_at      timestamptz NOT NULL,
