@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
@@ -188,7 +189,8 @@ class ClickHouse:
 
     async def insert_json_each_row(self, table: str, rows: bytes) -> None:
         """Inserts one JSON object a line; they are stored when this returns. A failure may have stored them or not."""
-        await self._write(lambda client: client.raw_insert(table, insert_block=rows, fmt="JSONEachRow"))
+        # The driver sends bytes, and only bytes, again when a server closes the connection: they may be stored by then.
+        await self._write(lambda client: client.raw_insert(table, insert_block=BytesIO(rows), fmt="JSONEachRow"))
 
     async def query(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """All rows of a SELECT, with `{name:Type}` parameters. Raises LimitExceededError.

@@ -16,7 +16,7 @@ import orjson
 from services.siem.logs.domain import EPOCH, Position
 from services.siem.logs.query import Binder, Node, condition, value_of
 from services.siem.logs.rows import join_rows
-from shared.clickhouse import ClickHouse
+from shared.clickhouse import ClickHouse, LimitExceededError, unavailable
 from shared.contracts.logs import LogEvent, TimeCount, ValueCount
 
 _ROW = (
@@ -96,6 +96,15 @@ class LogStore:
         found = [StoredRow(**row) for row in rows]
         await self._add_serials(found)
         return found
+
+    async def forget(self, seq: int) -> None:
+        """Takes the rows of a batch out again, if there are any. Raises AURORA-5032."""
+        try:
+            found = await self._clickhouse.query("SELECT 1 FROM logs WHERE batch = {seq:UInt64} LIMIT 1", {"seq": seq})
+        except LimitExceededError as error:
+            raise unavailable() from error
+        if found:
+            await self._clickhouse.command("DELETE FROM logs WHERE batch = {seq:UInt64}", {"seq": seq})
 
     async def rows(
         self,

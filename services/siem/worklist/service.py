@@ -36,18 +36,20 @@ _log = get_logger("worklist")
 
 @dataclass(slots=True)
 class _Entry:
-    """A batch of ours; without `evaluations` it must be read again."""
+    """A batch of ours; without `evaluations` it must be read again. Of a `refused` one nothing may stay stored."""
 
     seq: int
     size: int = 0
     evaluations: list[Evaluation] | None = None
     attempts: int = 0
+    refused: bool = False
 
 
 class Worklist:
     """The work list as one writer sees it.
 
-    `read` has the stored events of a batch evaluated again; None when it was never stored. `alone` says that no other
+    `read` has the stored events of a batch evaluated again; None when it was never stored. `forget` takes a batch out
+    of the store again, if it is there. `alone` says that no other
     process can use the store, so whatever an earlier writer left is taken over at once. Beyond `max_events` waiting,
     what was found is dropped from memory, and the events are read again when their turn comes.
     """
@@ -56,12 +58,14 @@ class Worklist:
         self,
         database: Database,
         read: Callable[[int], Awaitable[Evaluation | None]],
+        forget: Callable[[int], Awaitable[None]],
         *,
         alone: bool,
         max_events: int = 50_000,
     ) -> None:
         self._database = database
         self._read = read
+        self._forget = forget
         self._alone = alone
         self._max_events = max_events
         self._writer = UUID(new_id())
@@ -111,13 +115,17 @@ class Worklist:
         self._push(_Entry(seq, rows, evaluations))
 
     def failed(self, seq: int) -> None:
-        """Storing failed, which may have stored the batch or not: look later."""
-        self._retry(_Entry(seq))
+        """Storing failed, which may have stored the batch or not. Its senders are told so and send it again: what is
+        stored of it all the same is taken back."""
+        self._retry(_Entry(seq, refused=True))
 
     async def next(self) -> Batch:
         """Waits for a batch; those of dead writers first, then ours in the order stored."""
         while True:
             entry = await self._take()
+            if entry.refused:
+                await self._take_back(entry)
+                continue
             if entry.evaluations is not None:
                 return Batch(entry.seq, entry.size, entry.evaluations, entry.attempts)
             evaluation = await self._read_again(entry)
@@ -196,6 +204,16 @@ class Worklist:
         if seq is not None:
             _log.info("batch taken over", batch=seq)
         return seq
+
+    async def _take_back(self, entry: _Entry) -> None:
+        try:
+            # Whoever has taken it over meanwhile may have raised alerts that cite it.
+            if await store.owns(self._database, self._writer, entry.seq):
+                await self._forget(entry.seq)
+                await store.remove(self._database, self._writer, entry.seq)
+        except AuroraError as error:
+            _log.warning("refused batch can't be taken back yet", batch=entry.seq, reason=error.code.code)
+            self._retry(entry)
 
     async def _read_again(self, entry: _Entry) -> Evaluation | None:
         try:
