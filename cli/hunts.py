@@ -1,10 +1,12 @@
-"""`aurora hunts`: saved questions to the stored events: list, create, run, and what runs found."""
+"""`aurora hunts`: saved questions to the stored events: list, create, change, run, cancel, and what runs found."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -14,21 +16,26 @@ from cli.failure import Failure
 from cli.paging import every
 from cli.terminal import output, plain, print_json, safe, table
 from shared.contracts.common import PageQuery
+from shared.contracts.constants import Endpoint
 from shared.contracts.hunts import (
+    CANCEL_HUNT_RUN,
     CREATE_HUNT,
     GET_HUNT_RUN,
     LIST_HUNT_RUNS,
     LIST_HUNTS,
     RUN_HUNT,
+    UPDATE_HUNT,
     Hunt,
     HuntCreate,
     HuntRun,
     HuntRunDetail,
     HuntRunRequest,
+    HuntUpdate,
 )
 from shared.contracts.wire import format_time
 from shared.errors import NOT_FOUND, AuroraError
 
+R = TypeVar("R")
 _POLL_SECONDS = 0.3
 #: A run ends by itself after 15 minutes; it may have to wait for others first.
 _PATIENCE_SECONDS = 1800.0
@@ -105,7 +112,7 @@ def create(
         asked = msgspec.convert(body, HuntCreate)
     except msgspec.ValidationError as error:
         raise Failure(str(error)) from error
-    hunt = asyncio.run(_create(session.find(data_dir, url), asked))
+    hunt = asyncio.run(_call(session.find(data_dir, url), CREATE_HUNT, body=asked))
     if as_json:
         print_json(hunt)
     else:
@@ -117,11 +124,6 @@ def _parameter(text: str) -> dict[str, str]:
     declared, equals, default = text.partition("=")
     name, _, kind = declared.partition(":")
     return {"name": name, "type": kind or "string", **({"default": default} if equals else {})}
-
-
-async def _create(target: session.Target, body: HuntCreate) -> Hunt:
-    async with session.opened(target) as opened:
-        return await opened.call(CREATE_HUNT, body=body)
 
 
 @command.command("run")
@@ -159,6 +161,75 @@ async def _run(target: session.Target, hunt: str, body: HuntRunRequest) -> HuntR
             if seen.status not in _UNDER_WAY:
                 return seen
             await asyncio.sleep(_POLL_SECONDS)
+
+
+@command.command("update")
+@click.argument("hunt", metavar="HUNT")
+@click.option("--name")
+@click.option("--description")
+@click.option("--query", help="Of a hunt by query only.")
+@click.option("--sigma", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of a hunt by rule only.")
+@click.option("--range-hours", type=click.IntRange(1))
+@click.option("--schedule", metavar="CRON", help="Five fields, UTC; an empty text ends the schedule.")
+@options.data_dir
+@options.url
+@options.as_json
+def update(
+    hunt: str,
+    name: str | None,
+    description: str | None,
+    query: str | None,
+    sigma: Path | None,
+    range_hours: int | None,
+    schedule: str | None,
+    data_dir: Path,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Change what is given of a hunt: aurora hunts update ID --schedule '0 4 * * *'."""
+    given = {
+        "name": name,
+        "description": description,
+        "query": query,
+        "sigma": None if sigma is None else sigma.read_text(encoding="utf-8"),
+        "range_hours": range_hours,
+    }
+    body = _changes(given, schedule)
+    changed = asyncio.run(_call(session.find(data_dir, url), UPDATE_HUNT, path={"hunt_id": hunt}, body=body))
+    if as_json:
+        print_json(changed)
+    else:
+        click.echo(changed.id)
+
+
+def _changes(given: Mapping[str, object], schedule: str | None) -> HuntUpdate:
+    """What was given, nothing else; an empty schedule ends it. Raises Failure."""
+    sent = {name: value for name, value in given.items() if value is not None}
+    if schedule is not None:
+        sent["schedule"] = schedule or None
+    try:
+        return msgspec.convert(sent, HuntUpdate)
+    except msgspec.ValidationError as error:
+        raise Failure(str(error)) from error
+
+
+@command.command("cancel")
+@click.argument("run", metavar="RUN")
+@options.data_dir
+@options.url
+@options.as_json
+def cancel(run: str, data_dir: Path, url: str | None, as_json: bool) -> None:
+    """End a run that waits or is under way."""
+    ended = asyncio.run(_call(session.find(data_dir, url), CANCEL_HUNT_RUN, path={"run_id": run}))
+    if as_json:
+        print_json(ended)
+    else:
+        click.echo(ended.status)
+
+
+async def _call(target: session.Target, endpoint: Endpoint[Any, Any, R], **arguments: Any) -> R:
+    async with session.opened(target) as opened:
+        return await opened.call(endpoint, **arguments)
 
 
 @command.command("show")

@@ -43,7 +43,7 @@ class LogSourceState(msgspec.Struct, kw_only=True):
 
 
 class SourceUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How long events are kept after their arrival; it holds for stored events too. Null: the default, 365 days."""
+    """How long events are kept after their arrival; it holds for stored events too. Null: the default."""
 
     retention_days: Annotated[int, Meta(ge=1, le=3650)] | None
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.contracts.sources import LogSourceState
 
-#: As the log table's column `keep_until` has it.
+#: As the log table's column `keep_until` has it, for rows of sources without a policy; a test holds the two together.
 DEFAULT_DAYS = 365
 
 

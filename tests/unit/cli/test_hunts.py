@@ -8,7 +8,8 @@ import click
 import pytest
 
 from cli import hunts
-from shared.contracts.hunts import HuntDiff, HuntHit, HuntRunDetail
+from cli.failure import Failure
+from shared.contracts.hunts import HuntDiff, HuntHit, HuntRunDetail, HuntUpdate
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -51,3 +52,15 @@ def test_hits_are_shown_escaped_and_new_ones_are_marked(capsys: pytest.CaptureFi
         assert text in told.out
     assert "completed: 1 hits, 1 new and 3 gone since the last run" in told.err
     assert "\x07" not in told.out
+
+
+def test_what_is_slow_is_told_beside_the_hits(capsys: pytest.CaptureFixture[str]) -> None:
+    hunts.show_run(run(slow=["*half\x1b*"]))
+    assert "slow: *half\\u001b*" in capsys.readouterr().err
+
+
+def test_a_change_has_what_was_given_and_an_empty_schedule_ends_it() -> None:
+    assert hunts._changes({"name": "x", "query": None}, None) == HuntUpdate(name="x")
+    assert hunts._changes({"range_hours": 2}, "") == HuntUpdate(range_hours=2, schedule=None)
+    with pytest.raises(Failure, match="schedule"):
+        hunts._changes({}, "0 4")
