@@ -5,7 +5,7 @@ Owns the automata, one for each field of a bucket. Refuses to know conditions: i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ahocorasick_rs
@@ -34,8 +34,9 @@ SLICE_CHARACTERS = 64 * 1024
 FEW_LITERALS = 8
 
 
-Plan = Sequence[tuple[str, dict[str | int, int], Callable[[Any], int]]]
-"""For each indexed field of a kind of view: its name, what its values fired before, and how to find out."""
+Plan = tuple[Mapping[str, str], Sequence[tuple[str, dict[str | int, int], Callable[[Any], int]]]]
+"""Of a kind of view: where its fields are, and for each indexed one its name, what its values fired before, and how to
+find out."""
 
 
 class FieldIndex:
@@ -193,8 +194,8 @@ class Index:
         """The rules that may match, but for those of `keywords`."""
         given, bits = facts.given, self._always
         names = tuple(given)
-        plan = self._plans.get(names)
-        for name, known, ask in self._plan(names) if plan is None else plan:
+        facts.places, indexed = self._plans.get(names) or self._plan(names)
+        for name, known, ask in indexed:
             value = given[name]
             found = known.get(value) if type(value) is str else None
             bits |= ask(value) if found is None else found
@@ -204,8 +205,9 @@ class Index:
         return set_bits(fired) if fired else ()
 
     def _plan(self, names: tuple[str, ...]) -> Plan:
-        indexes = [(name, self._fields[field]) for field, name in places_of(names).items() if field in self._fields]
-        plan = [(name, index.remembered, index.fired) for name, index in indexes]
+        places = places_of(names)
+        indexes = [(name, self._fields[field]) for field, name in places.items() if field in self._fields]
+        plan = places, [(name, index.remembered, index.fired) for name, index in indexes]
         if len(names) <= REMEMBERED_NAMES:
             if len(self._plans) >= REMEMBERED_SHAPES:
                 self._plans.clear()

@@ -147,9 +147,11 @@ _REFERENCES: dict[str, Callable[[str, str], bool]] = {
 
 
 def _fieldref(node: FieldRef) -> Matcher:
-    field, other, refers = node.field, node.other, _REFERENCES[node.how]
+    field, other, refers, equal = node.field, node.other, _REFERENCES[node.how], node.how == "equals"
 
     def test(facts: Facts) -> bool:
+        if equal and facts.differ(field, other):
+            return False
         others = facts.folded[other][:MAX_REFERENCED]
         return any(refers(text, value) for text in facts.folded[field][:MAX_REFERENCED] for value in others)
 
