@@ -41,6 +41,8 @@ class Siem:
     environment: dict[str, str]
     log_file: Path
     signer: Signer
+    #: What the process is started by, such as a command that gives it a disk of its own.
+    under: tuple[str, ...] = ()
     url: str = ""
     process: asyncio.subprocess.Process | None = None
     _http: aiohttp.ClientSession | None = field(default=None, repr=False)
@@ -63,7 +65,7 @@ class Siem:
         already = len(self.log_file.read_bytes()) if self.log_file.exists() else 0
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services", "siem", env=self.environment, stderr=log
+                *self.under, sys.executable, "-m", "services", "siem", env=self.environment, stderr=log
             )
         async with asyncio.timeout(_START_SECONDS):
             while not (serving := [line for line in self._lines(already) if line["message"] == "serving"]):
@@ -132,7 +134,7 @@ class Siem:
 
 
 @asynccontextmanager
-async def siem(servers: Servers, folder: Path, **settings: str) -> AsyncIterator[Siem]:
+async def siem(servers: Servers, folder: Path, under: tuple[str, ...] = (), **settings: str) -> AsyncIterator[Siem]:
     """A siem with data under `folder` and a schema of its own; `settings` are AURORA_ variables in lower case."""
     keys = {name: new_private_key() for name in ("gateway", "siem")}
     (folder / "siem.key").write_text(keys["siem"])
@@ -155,12 +157,13 @@ async def siem(servers: Servers, folder: Path, **settings: str) -> AsyncIterator
         **{f"AURORA_{name.upper()}": value for name, value in settings.items()},
     }
     async with AsyncExitStack() as servers_of_its_own:
-        if ON_A_SERVER and "clickhouse_url" not in settings:
+        if ON_A_SERVER and not settings.keys() & {"clickhouse_url", "clickhouse_path"}:
             from tests.clickhouse_http import clickhouse_server  # loads the engine, which nobody else needs here
 
             url = await servers_of_its_own.enter_async_context(clickhouse_server(folder))
             environment["AURORA_CLICKHOUSE_URL"] = url
-        running = Siem(child_environment(environment), folder / "siem.log", Signer("gateway", keys["gateway"]))
+        signer = Signer("gateway", keys["gateway"])
+        running = Siem(child_environment(environment), folder / "siem.log", signer, under)
         try:
             await running.start()
             yield running
