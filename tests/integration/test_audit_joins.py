@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from shared.clock import new_id
 from shared.contracts.alerts import Alert
+from shared.contracts.coverage import GET_ATTACK_COVERAGE
 from shared.contracts.detections import CREATE_RULE
 from shared.postgres import Database
 from tests.runs import alerts, call, evaluated, run_over_all
@@ -20,6 +21,7 @@ title: A process of which no record says all
 id: {rule}
 status: test
 level: high
+tags: [attack.t9998]
 logsource: {{product: linux, category: process_creation}}
 detection:
   selection:
@@ -115,6 +117,9 @@ async def test_a_rule_of_later_finds_records_that_came_one_by_one(running: Siem,
     await create(running, rule, marker)
     run = await run_over_all(running, rule)
     assert (run.matches, run.new_matches, run.alerts) == (1, 1, 1)
+    _, answer = await call(running, "GET", f"{GET_ATTACK_COVERAGE.path}?technique=T9998")
+    missing = {found["rule_id"]: found["missing"] for found in answer["techniques"][0]["rules"]}
+    assert missing[rule] == ["untested"], "its log source and its fields were seen"
 
 
 async def test_the_second_look_comes_after_a_crash_too(running: Siem, database: Database) -> None:

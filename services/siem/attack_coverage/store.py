@@ -53,7 +53,7 @@ async def seen_sources(clickhouse: ClickHouse, since: datetime, limit: int) -> l
     """
     rows = await clickhouse.query(
         "SELECT logsource, groupArraySample(50)(id) AS ids, min(timestamp) AS first, max(timestamp) AS last FROM logs "
-        "WHERE ingested_at >= {since:DateTime64(3, 'UTC')} AND logsource != '' "
+        "WHERE ingested_at >= {since:DateTime64(3, 'UTC')} AND (logsource != '' OR dataset = 'auditd') "
         "GROUP BY logsource ORDER BY count() DESC LIMIT {limit:UInt32}",
         {"since": since, "limit": limit},
     )

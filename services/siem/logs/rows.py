@@ -59,7 +59,8 @@ def encode_row(
     values["format"] = forced_format
     values["dataset"] = event.dataset
     values["message"] = event.message
-    values["logsource"] = " ".join(sorted({_logsource(view) for view in event.views}))
+    # Empty: a filter by it lets the event through, whose views are made from records that came elsewhere.
+    values["logsource"] = "" if event.apart else " ".join(sorted({_logsource(view) for view in event.views}))
     if derived := _derived(event):
         values["derived"] = derived
     values["ecs"] = orjson.dumps(ecs).decode()

@@ -55,6 +55,11 @@ def test_a_hoisted_field_has_the_text_that_the_store_reads_out_of_json() -> None
     assert (row["user_name"], row["process_pid"], row["source_ip"]) == ('["a","b"]', "true", "null")
 
 
+def test_an_event_that_others_complete_has_no_log_source_to_be_left_out_by() -> None:
+    event = Event(NOW, "auditd", "m", {}, [View("linux", None, ("auditd",), {})], apart=True)
+    assert decoded(event)["logsource"] == ""
+
+
 def test_a_time_that_cannot_be_stored_does_not_lose_the_event() -> None:
     row = decoded(Event(datetime(1, 1, 1, tzinfo=UTC), "d", "m", {}))
     assert row["timestamp"] == "1900-01-01 00:00:00.000"
