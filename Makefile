@@ -9,10 +9,10 @@ PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-peers bench lock clean
+.PHONY: help setup demo check format test test-clickhouse-server test-peers bench lock clean
 
 help: ## Show this map
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Install everything that is pinned in requirements.lock into .venv
 
@@ -36,6 +36,9 @@ format: setup ## Rewrite the code as `make check` wants it
 
 test: setup ## The whole suite on real servers, but for the peers (10 minutes)
 	$(PYTEST) --ignore=tests/peers
+
+test-clickhouse-server: setup ## siem's tests again, on ClickHouse's HTTP interface instead of the engine in process
+	$(PYTEST) --clickhouse-server $$(grep -l 'tests\.siem\|tests\.runs' tests/integration/*.py)
 
 test-peers: setup ## Tests against software from elsewhere: npm packages, Debian tools
 	$(BIN)/pytest -q tests/peers
