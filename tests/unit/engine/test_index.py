@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.siem.detections.engine.engine import Engine
 from services.siem.detections.engine.facts import Facts, encodable, folded
 from services.siem.detections.engine.index import REMEMBERED_CHARACTERS
 from services.siem.detections.engine.literals import Trigger, groups
 from services.siem.detections.engine.matcher import Matchers
 from services.siem.detections.engine.routing import build_index
-from tests.unit.engine.rule_kit import compiled, matches
+from tests.unit.engine.rule_kit import compiled, event, matches, view
 
 
 def candidates(detection: str, fields: dict[str, object]) -> list[int]:
@@ -61,6 +62,15 @@ def test_a_keyword_is_the_last_resort() -> None:
     assert condition is not None
     found = groups(condition, Counter[Trigger]())
     assert [group[0].field for group in found] == ["a", None]
+
+
+@pytest.mark.parametrize(("word", "expected"), [("ru", [False, True, False]), ("1", [True, False, True])])
+def test_a_keyword_tells_true_from_one_whatever_came_before(word: str, expected: list[bool]) -> None:
+    engine = Engine([compiled(f"words: ['{word}']\ncondition: words")])
+    for _ in range(3):
+        values: list[object] = [1, True, 1.0]
+        assert [bool(engine.evaluate(event(view({"A": value})))) for value in values] == expected
+        assert engine.evaluate(event(view({"A": values, "B": ["x"]})))
 
 
 @given(st.text())
