@@ -45,12 +45,13 @@ detection:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def service(servers: Servers, certificate: Path) -> AsyncIterator[Siem]:
     """One siem with all three listeners on free ports."""
-    settings = {f"syslog_{name}": "127.0.0.1:0" for name in ("udp", "tcp", "tls")}
     with stack.data_folder() as folder:
         async with siem(
             servers,
             folder,
-            **settings,
+            syslog_udp="127.0.0.1:0",
+            syslog_tcp="127.0.0.1:0",
+            syslog_tls="127.0.0.1:0",
             syslog_tls_cert_file=str(certificate),
             syslog_tls_key_file=str(certificate),
             syslog_connections="4",
