@@ -27,6 +27,7 @@ DECLARED: dict[str, str] = {
     "siem/match.py": "what evaluation hands to alerts, suppressions and correlations",
     "siem/compiling.py": "how features have a rule's text compiled",
     "siem/evaluate.py": "events held against an engine",
+    "siem/bounds.py": "how much of a body intake and the doors decode",
     "siem/frames.py": "what siem and the processes beside it say to one another",
     "siem/processes.py": "the processes that parse, encode and evaluate, as siem sees them",
     "siem/processing.py": "such a process from inside",
