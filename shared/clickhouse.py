@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -214,7 +214,9 @@ class ClickHouse:
         def kill(client: Client) -> object:
             return client.command("KILL QUERY WHERE Settings['log_comment'] = {log_comment:String} ASYNC", dict(tag))
 
-        self._probing.thread.submit(self._probing.run, kill)
+        # After `close` the engine works on nothing any more.
+        with suppress(RuntimeError):
+            self._probing.thread.submit(self._probing.run, kill)
 
     async def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """Runs a statement that answers nothing (DDL, ALTER ... DELETE)."""
