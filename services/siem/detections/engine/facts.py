@@ -22,6 +22,8 @@ MAX_PARSED_CHARACTERS = 64
 # fields at most.
 REMEMBERED_SHAPES = 1024
 REMEMBERED_NAMES = 128
+# Integers within are printed without a second thought.
+_PLAIN = 2**64
 # What Latin-1 letters fold to, but for the micro sign and the sharp s, whose folds aren't Latin-1 letters.
 _LATIN = bytes(ord(fold) if len(fold := chr(code).casefold()) == 1 and fold < "\u0100" else code for code in range(256))
 
@@ -65,13 +67,14 @@ class Facts:
     as they came, so the rest is made on first use.
     """
 
-    __slots__ = ("_encoded", "cased", "decided", "folded", "given", "message", "places")
+    __slots__ = ("_encoded", "_joined", "cased", "decided", "folded", "given", "message", "places")
 
     places: Mapping[str, str]
     folded: Texts
     cased: Texts
     decided: dict[object, bool]
     _encoded: dict[str | None, tuple[bytes, ...]]
+    _joined: str
 
     def __init__(self, given: Mapping[str, Any], message: str) -> None:
         self.given = given
@@ -89,6 +92,10 @@ class Facts:
         if encoded is None:
             encoded = self._encoded[field] = tuple(text.encode() for text in self.cased[field])
         return encoded
+
+    def joined(self) -> str:
+        """All values of the event in one folded text: what is in any of them is in it."""
+        return self._joined
 
     def differ(self, field: str, other: str) -> bool:
         """Whether two fields have texts that can't be equal, at a glance; says no too often."""
@@ -116,12 +123,25 @@ def places_of(names: tuple[str, ...]) -> Mapping[str, str]:
     return _remembered_places(names) if len(names) <= REMEMBERED_NAMES else {name.lower(): name for name in names}
 
 
+def _join(facts: Facts) -> str:
+    # In one go, and not by way of Texts: this runs for nearly every event where rules have keywords.
+    texts = [value if type(value) is str else _joined_text(value) for value in facts.given.values()]
+    if "message" not in facts.given:
+        texts.append(facts.message)
+    return folded("\0".join(texts))
+
+
+def _joined_text(value: Any) -> str:
+    return str(value) if type(value) is int and -_PLAIN < value < _PLAIN else "\0".join(scalar_texts(value))
+
+
 _MADE: dict[str, Callable[[Facts], Any]] = {
     "places": lambda facts: places_of(tuple(facts.given)),
     "folded": lambda facts: Texts(facts.given, facts.places, facts.message, fold=True),
     "cased": lambda facts: Texts(facts.given, facts.places, facts.message, fold=False),
     "decided": lambda _: {},
     "_encoded": lambda _: {},
+    "_joined": _join,
 }
 
 
