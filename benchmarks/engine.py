@@ -97,6 +97,8 @@ def _measure(rules: Sequence[CompiledRule], work: Corpus, rounds: int, every: in
         "ratio": round(_median_ratio(ours, floor), 2),
         "microseconds_per_event": round(statistics.median(ours) * 1e6, 1),
         "times_faster_than_one_by_one": round(_median_ratio(single, ours), 1),
+        f"microseconds_of_{_FEW_RULES}_rules": round(statistics.median(few_cost) * 1e6, 1),
+        f"microseconds_of_{_MANY_RULES}_rules": round(statistics.median(many_cost) * 1e6, 1),
         f"{_MANY_RULES}_rules_cost_times_{_FEW_RULES}": round(_median_ratio(many_cost, few_cost), 2),
     }
 
