@@ -32,6 +32,7 @@ DECLARED: dict[str, str] = {
     "siem/processes.py": "the processes that parse, encode and evaluate, as siem sees them",
     "siem/processing.py": "such a process from inside",
     "siem/past.py": "stored events read again for one rule, within bounds",
+    "siem/past_engine.py": "rules held against many stored rows, in processes of their own",
     "siem/rule_tests.py": "the tests inside a rule: pure",
     "siem/draft.py": "what detections hands to alerts",
     "siem/hit.py": "what correlations hand to detections",

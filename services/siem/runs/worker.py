@@ -111,22 +111,15 @@ class Ledger(Protocol):
 
 @dataclass(slots=True)
 class _Scan:
-    """A run in work: its engine and prefilter. `window` is how much time one query may look at; `ahead` reads the next
-    page while one is evaluated."""
+    """A run in work: its engine and prefilter. `window` is how much time one query may look at; `ahead` is the next
+    page, read while one was evaluated."""
 
     run: Claimed
     engine: Held
     condition: str
     values: dict[str, Any]
     window: timedelta
-    ahead: asyncio.Task[_Page] | None = None
-
-    async def close(self) -> None:
-        """Ends what was begun for the run."""
-        if self.ahead is not None:
-            self.ahead.cancel()
-            await asyncio.gather(self.ahead, return_exceptions=True)
-        await self.engine.close()
+    ahead: _Page | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +215,7 @@ class Worker:
                 if not await self._page(scan):
                     return
         finally:
-            await scan.close()
+            await scan.engine.close()
         await self._complete(run)
 
     async def _complete(self, run: Claimed) -> None:
@@ -256,12 +249,27 @@ class Worker:
         return wanted
 
     async def _page(self, scan: _Scan) -> bool:
-        """Evaluates the next page; False when the run is no longer ours."""
+        """Evaluates the next page while the one behind it is read; False when the run is no longer ours."""
         run = scan.run
-        page = await (scan.ahead or self._read(scan, (run.position, run.position_id)))
+        page = scan.ahead or await self._read(scan, (run.position, run.position_id))
         scan.ahead = None
-        if page.last[0] < run.until:
-            scan.ahead = asyncio.create_task(self._read(scan, page.last), name="read-ahead")
+        try:
+            async with asyncio.TaskGroup() as group:
+                if page.last[0] < run.until:
+                    group.create_task(self._read_ahead(scan, page.last), name="read-ahead")
+                return await self._take(scan, page)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
+    async def _read_ahead(self, scan: _Scan, after: tuple[datetime, str]) -> None:
+        try:
+            scan.ahead = await self._read(scan, after)
+        except AuroraError as error:
+            # It is read again in its turn; what is evaluated meanwhile must not be lost for it.
+            _log.info("can't read ahead", run_id=str(scan.run.id), reason=error.code.code)
+
+    async def _take(self, scan: _Scan, page: _Page) -> bool:
+        run = scan.run
         matches, failures = await scan.engine.evaluate(page.rows) if page.rows else ([], [])
         await self._detection.refresh()
         try:
