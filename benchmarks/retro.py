@@ -43,6 +43,8 @@ _SAMPLED_RULES = 60
 _COMPARED_RULES = 20
 _RULES_A_REQUEST = 200
 _ROWS_A_BATCH = 10_000
+#: Far from those that siem gives to what comes in meanwhile.
+_FIRST_BATCH = 1_000_000_000
 _LOOK_SECONDS = 0.05
 _PROBE_SECONDS = 0.1
 _SINCE = "2000-01-01T00:00:00Z"
@@ -53,7 +55,7 @@ INSERT INTO logs SELECT * REPLACE (
     concat(receipt, toString({copy:UInt32})) AS receipt,
     batch + 1000 * {copy:UInt32} AS batch,
     timestamp + toIntervalDay({copy:UInt32}) AS timestamp)
-FROM (SELECT * FROM logs WHERE batch < {batches:UInt32})
+FROM (SELECT * FROM logs WHERE batch < {end:UInt32})
 """
 
 
@@ -80,10 +82,12 @@ async def _filled(folder: Path, rows: int) -> None:
     originals = _encoded_rows()[:rows]
     starts = range(0, len(originals), _ROWS_A_BATCH)
     for number, start in enumerate(starts):
-        await store.insert_json_each_row("logs", join_rows(number, originals[start : start + _ROWS_A_BATCH]))
+        await store.insert_json_each_row(
+            "logs", join_rows(_FIRST_BATCH + number, originals[start : start + _ROWS_A_BATCH])
+        )
     for copy in range(1, math.ceil(rows / len(originals))):
-        missing = rows - copy * len(originals)
-        await store.command(_COPY, {"copy": copy, "batches": min(len(starts), math.ceil(missing / _ROWS_A_BATCH))})
+        batches = min(len(starts), math.ceil((rows - copy * len(originals)) / _ROWS_A_BATCH))
+        await store.command(_COPY, {"copy": copy, "end": _FIRST_BATCH + batches})
     await store.close()
 
 
@@ -162,10 +166,13 @@ async def _measure(running: Siem, database: Database, rounds: int) -> dict[str, 
         await database.execute("DELETE FROM matches")
         async with _probing(running, probes):
             seconds, whole = await _run(running, RUN_ALL_RULES.path)
+        if whole.matches != whole.new_matches:
+            raise RuntimeError(f"{whole.matches} matches, and {whole.new_matches} of them new")
         ours.append(seconds)
         found = await _matches(database)
         # Most rules match nothing; what some found is compared too, and isn't timed.
-        matching = chosen.sample(sorted(found.keys() & set(served)), min(_COMPARED_RULES, len(found)))
+        matched = sorted(found.keys() & set(served))
+        matching = chosen.sample(matched, min(_COMPARED_RULES, len(matched)))
         await database.execute("DELETE FROM matches")
         alone = {rule_id: (await _run(running, RUN_RULE.path.format(rule_id=rule_id)))[0] for rule_id in sample}
         single.append(statistics.mean(alone.values()) * len(served))
