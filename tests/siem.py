@@ -134,8 +134,9 @@ class Siem:
 
 
 @asynccontextmanager
-async def siem(servers: Servers, folder: Path, under: tuple[str, ...] = (), **settings: str) -> AsyncIterator[Siem]:
-    """A siem with data under `folder` and a schema of its own; `settings` are AURORA_ variables in lower case."""
+async def siem(servers: Servers, folder: Path, *under: str, **settings: str) -> AsyncIterator[Siem]:
+    """A siem with data under `folder` and a schema of its own, started by the command `under`; `settings` are AURORA_
+    variables in lower case."""
     keys = {name: new_private_key() for name in ("gateway", "siem")}
     (folder / "siem.key").write_text(keys["siem"])
     jwks = {"keys": [public_jwk(name, key) for name, key in keys.items()]}

@@ -68,7 +68,7 @@ async def test_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged(serve
         disk.mkdir()
         under = on_a_disk(disk)
         async with (
-            siem(servers, folder, under, clickhouse_path=str(disk / "clickhouse")) as service,
+            siem(servers, folder, *under, clickhouse_path=str(disk / "clickhouse")) as service,
             asyncio.timeout(100),
         ):
             assert service.process is not None
