@@ -6,12 +6,15 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from services.gateway import origin
 from services.gateway.accounts.routes import routes as account_routes
 from services.gateway.accounts.service import Accounts
 from services.gateway.accounts.store import UserStore
 from services.gateway.admission import domain as admission
 from services.gateway.admission.routes import PRINCIPAL, Door, is_stream, principal_of
-from services.gateway.admission.service import Limits, SignInThrottle
+from services.gateway.admission.service import Limits, Refusals, SignInThrottle
+from services.gateway.audit.routes import routes as audit_routes
+from services.gateway.audit.service import Audit
 from services.gateway.description.routes import routes as description_routes
 from services.gateway.description.routes import welcome
 from services.gateway.idempotency.routes import OnceOnly
@@ -48,22 +51,24 @@ async def start(platform: Platform) -> None:
     settings = platform.settings(GatewaySettings)
     database = await platform.postgres(MIGRATIONS)
     cache = platform.cache()
+    audit = await _audit(platform, database)
     accounts = await _accounts(platform, settings, database)
-    sessions = _sessions(platform, settings, database, cache, accounts)
-    keys = Keys(KeyStore(database), accounts, sessions)
+    sessions = _sessions(platform, settings, database, cache, accounts, audit)
+    keys = Keys(KeyStore(database), accounts, sessions, audit)
     platform.spawn("keys", keys.keep_house())
     tickets = Tickets(cache)
     streams = Streams(await platform.bus())
     sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
     installation = Installation(platform.health, settings.upstreams())
     platform.on_stop(installation.close)
-    door = _door(settings, cache, sessions, keys, tickets)
+    door = _door(settings, cache, sessions, keys, tickets, audit)
     app = application(
         platform.name,
         [
             *account_routes(accounts),
             *session_routes(sessions, door.address_of),
             *key_routes(keys),
+            *audit_routes(audit),
             *stream_routes(sockets, tickets),
             *system_routes(installation),
             *description_routes(platform.name),
@@ -78,6 +83,13 @@ async def start(platform: Platform) -> None:
     await platform.serve_app(app, auto_decompress=False, keepalive_timeout=_KEEPALIVE_SECONDS)
 
 
+async def _audit(platform: Platform, database: Database) -> Audit:
+    audit = Audit(database, await platform.outbox(database), origin.address)
+    platform.on_stop(audit.close)
+    platform.spawn("audit", audit.run())
+    return audit
+
+
 async def _accounts(platform: Platform, settings: GatewaySettings, database: Database) -> Accounts:
     accounts = Accounts(UserStore(database), workers=settings.password_workers)
     platform.on_stop(accounts.close)
@@ -86,7 +98,12 @@ async def _accounts(platform: Platform, settings: GatewaySettings, database: Dat
 
 
 def _sessions(
-    platform: Platform, settings: GatewaySettings, database: Database, cache: Cache, accounts: Accounts
+    platform: Platform,
+    settings: GatewaySettings,
+    database: Database,
+    cache: Cache,
+    accounts: Accounts,
+    audit: Audit,
 ) -> Sessions:
     try:
         tokens = AccessTokens(config.read_secret_text(settings.token_key_file), settings.access_token_seconds)
@@ -94,12 +111,14 @@ def _sessions(
         raise config.ConfigError(f"AURORA_TOKEN_KEY_FILE: {error}") from error
     throttle = SignInThrottle(cache, settings.login_attempts_per_minute)
     life = settings.refresh_token_seconds
-    sessions = Sessions(SessionStore(database), cache, tokens, accounts, throttle, refresh_seconds=life)
+    sessions = Sessions(SessionStore(database), cache, tokens, accounts, throttle, audit, refresh_seconds=life)
     platform.spawn("sessions", sessions.keep_house())
     return sessions
 
 
-def _door(settings: GatewaySettings, cache: Cache, sessions: Sessions, keys: Keys, tickets: Tickets) -> Door:
+def _door(
+    settings: GatewaySettings, cache: Cache, sessions: Sessions, keys: Keys, tickets: Tickets, audit: Audit
+) -> Door:
     async def identify(request: web.Request) -> Principal:
         ticket = request.query.get("ticket")
         if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
@@ -114,7 +133,7 @@ def _door(settings: GatewaySettings, cache: Cache, sessions: Sessions, keys: Key
         trusted = admission.networks(settings.trusted_proxies)
     except ValueError as error:
         raise config.ConfigError("AURORA_TRUSTED_PROXIES is not a list of addresses and networks") from error
-    return Door(identify, limits, settings.frontend_url.rstrip("/"), trusted)
+    return Door(identify, limits, Refusals(audit), settings.frontend_url.rstrip("/"), trusted)
 
 
 def _add_proxy(app: web.Application, platform: Platform, settings: GatewaySettings, cache: Cache) -> None:

@@ -4,6 +4,7 @@ from shared import errors
 from shared.contracts import (
     agents,
     alerts,
+    audit,
     coverage,
     dead_letters,
     detections,
@@ -32,6 +33,7 @@ __all__ = ["ENDPOINTS", "ERROR_CODES", "METHODS", "TOPICS"]
 MODULES = (
     agents,
     alerts,
+    audit,
     coverage,
     dead_letters,
     detections,

@@ -58,6 +58,7 @@ DECLARED: dict[str, str] = {
     "siem/detections/evaluation.py": "the loop that evaluates stored batches",
     "siem/detections/rules": "the rules Aurora brings along",
     "siem/runs/worker.py": "reads a range page by page, evaluates and commits it",
+    "gateway/origin.py": "where a request comes from: set by admission, kept by audit",
     "gateway/description/page.html": "the page that shows the OpenAPI document",
     "orchestrator/handoffs.py": "what investigations hand to dispatch and get back",
     "orchestrator/investigations/work.py": "the workers that lease investigations and run their steps",

@@ -13,9 +13,10 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from services.gateway import origin
 from services.gateway.admission import domain
 from services.gateway.admission.domain import Network, Quota
-from services.gateway.admission.service import Limits
+from services.gateway.admission.service import Limits, Refusals
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
 from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, UNAVAILABLE, AuroraError
@@ -55,6 +56,7 @@ class Door:
 
     identify: Callable[[web.Request], Awaitable[Principal]]
     limits: Limits
+    refusals: Refusals
     frontend: str
     trusted: tuple[Network, ...]
 
@@ -70,9 +72,15 @@ class Door:
             if request.method == hdrs.METH_OPTIONS and self._is_frontend(request):
                 return web.Response(status=204, headers=domain.preflight_headers())
             endpoint = endpoint_of(request)
-            if endpoint is not None:
-                await self._admit(request, endpoint)
-            return await handler(request)
+            if endpoint is None:
+                return await handler(request)
+            with origin.coming_from(self.address_of(request)):
+                try:
+                    await self._admit(request, endpoint)
+                    return await handler(request)
+                except AuroraError as refusal:
+                    await self.refusals.note(refusal, request.get(PRINCIPAL), str(endpoint))
+                    raise
 
         return admit
 

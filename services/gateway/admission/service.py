@@ -7,12 +7,13 @@ is for safety: without Redis nobody signs in (AURORA-5030).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from services.gateway.admission.domain import WINDOW_SECONDS, Quota, address_key
 from shared.cache import Cache
-from shared.errors import RATE_LIMITED, AuroraError
+from shared.errors import INSUFFICIENT_PERMISSIONS, INVALID_CREDENTIALS, RATE_LIMITED, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
 
@@ -24,6 +25,38 @@ class Liveness(Protocol):
 
     async def require_alive(self, principal: Principal) -> None: ...
     async def count_if_alive(self, principal: Principal, counter: str, window_seconds: int) -> tuple[int, int]: ...
+
+
+class Journal(Protocol):
+    """What admission asks of the audit log."""
+
+    async def record(
+        self,
+        action: str,
+        *,
+        actor: str | None,
+        outcome: Literal["success", "failure", "denied"],
+        target: str | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Has it kept who was refused for what they may not do, and who showed a credential that isn't one."""
+
+    journal: Journal
+
+    async def note(self, refusal: AuroraError, caller: Principal | None, endpoint: str) -> None:
+        """Called with each refusal of an endpoint. Other codes are no matter of identity."""
+        if refusal.code is INSUFFICIENT_PERMISSIONS:
+            actor = None if caller is None or not caller.permissions else caller.id
+            detail = refusal.detail if isinstance(refusal.detail, Mapping) else None
+            await self.journal.record(
+                "permission.denied", actor=actor, outcome="denied", target=endpoint, detail=detail
+            )
+        elif refusal.code is INVALID_CREDENTIALS and caller is None:
+            await self.journal.record("authentication.failed", actor=None, outcome="failure", target=endpoint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -60,13 +61,28 @@ class Revocations(Protocol):
     async def mark_over(self, session_id: str, seconds: int) -> None: ...
 
 
+class Journal(Protocol):
+    """What keys ask of the audit log."""
+
+    async def record(
+        self,
+        action: str,
+        *,
+        actor: str | None,
+        outcome: Literal["success", "failure", "denied"],
+        target: str | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None: ...
+
+
 class Keys:
     """The use-cases of API keys."""
 
-    def __init__(self, store: KeyStore, people: People, revocations: Revocations) -> None:
+    def __init__(self, store: KeyStore, people: People, revocations: Revocations, journal: Journal) -> None:
         self._store = store
         self._people = people
         self._revocations = revocations
+        self._journal = journal
         self._known: dict[str, tuple[float, Key, Principal]] = {}
         self._used: dict[str, datetime] = {}
 
@@ -81,6 +97,8 @@ class Keys:
         key = Key(new_id(), creator.id, asked.name, scopes, domain.secret_hash(secret), now, asked.expires_at)
         await self._store.add(key)
         _log.info("API key created", key=key.id, user=creator.id, scopes=list(scopes))
+        detail = {"name": key.name, "scopes": scopes, "expires_at": key.expires_at}
+        await self._journal.record("key.created", actor=creator.id, outcome="success", target=key.id, detail=detail)
         return CreatedApiKey(**msgspec.structs.asdict(_shown(key)), key=domain.text_of(key.id, secret))
 
     async def page(self, caller: Principal, cursor: str | None, limit: int) -> Page[ApiKey]:
@@ -99,6 +117,7 @@ class Keys:
             raise AuroraError(NOT_FOUND)
         await self._revocations.mark_over(identifier, int(_MARKED.total_seconds()))
         _log.info("API key revoked", key=identifier, by=caller.id)
+        await self._journal.record("key.revoked", actor=caller.id, outcome="success", target=identifier)
 
     async def identify(self, presented: Presented) -> Principal:
         """Whose key this is; a revocation younger than REMEMBER_SECONDS is for `Sessions.require_alive` to find.
