@@ -7,7 +7,6 @@ busy peer costs one signature check a minute. This module knows no HTTP and no s
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import time
 import uuid
@@ -16,15 +15,7 @@ from typing import Any, Literal
 
 import jwt
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from shared.contracts.constants import ADMIN, AUTHENTICATED, PUBLIC, SCOPES
 from shared.contracts.identity import Role
@@ -35,6 +26,7 @@ from shared.errors import (
     TOKEN_EXPIRED,
     AuroraError,
 )
+from shared.keyring import KeyRing, SigningKey, service_of
 
 PrincipalKind = Literal["user", "api_key", "service"]
 
@@ -93,48 +85,6 @@ def service_principal(name: str) -> Principal:
     return Principal(f"service:{name}", "service", name, "api_service", permissions)
 
 
-def new_private_key() -> str:
-    """A new Ed25519 key as PEM (PKCS 8)."""
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def load_private_key(pem: str) -> Ed25519PrivateKey:
-    """An Ed25519 key from PEM (PKCS 8). Raises ValueError for anything else."""
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError("not an Ed25519 private key in PEM form") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("not an Ed25519 private key in PEM form")
-    return key
-
-
-def public_jwk(kid: str, private_key_pem: str) -> dict[str, str]:
-    """The public half as a JWK (RFC 8037)."""
-    raw = load_private_key(private_key_pem).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x}
-
-
-def thumbprint(private_key_pem: str) -> str:
-    """A key's own name: the JWK thumbprint of its public half (RFC 7638)."""
-    jwk = public_jwk("", private_key_pem)
-    members = ",".join(f'"{name}":"{jwk[name]}"' for name in ("crv", "kty", "x"))
-    return base64.urlsafe_b64encode(hashlib.sha256(f"{{{members}}}".encode()).digest()).rstrip(b"=").decode()
-
-
-def keys_of(jwks: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:
-    """kid -> key of a JWK set. Raises ValueError for anything but Ed25519 keys."""
-    keys = {}
-    for jwk in jwks["keys"]:
-        if jwk.get("kty") != "OKP" or jwk.get("crv") != "Ed25519":
-            raise ValueError("only Ed25519 keys are accepted")
-        raw = base64.urlsafe_b64decode(jwk["x"] + "=" * (-len(jwk["x"]) % 4))
-        keys[str(jwk["kid"])] = Ed25519PublicKey.from_public_bytes(raw)
-    return keys
-
-
 def sign_claims(claims: Mapping[str, Any], kid: str, key: Ed25519PrivateKey) -> str:
     """A JWT (EdDSA) of these claims."""
     return jwt.encode(dict(claims), key, algorithm="EdDSA", headers={"kid": kid})
@@ -164,16 +114,17 @@ def read_claims(token: str, keys: Mapping[str, Ed25519PublicKey], audience: str)
 
 
 class Signer:
-    """Signs internal identity tokens in the name of one service."""
+    """Signs internal identity tokens in the name of one service. `key` is PEM text, or a key that may be replaced."""
 
-    def __init__(self, kid: str, private_key_pem: str) -> None:
-        self.kid = kid
-        self._key = load_private_key(private_key_pem)
+    def __init__(self, service: str, key: SigningKey | str) -> None:
+        self.service = service
+        self._source = SigningKey(key) if isinstance(key, str) else key
+        self._key = self._source.current()
         self._cache: dict[tuple[Principal, str], tuple[float, str]] = {}
 
     def sign(self, principal: Principal, audience: str, ttl_seconds: int = 60) -> str:
         """A token that says `principal` to `audience` and to nobody else."""
-        now = int(time.time())
+        now, key = int(time.time()), self._source.current()
         claims: dict[str, Any] = {
             "iss": "aurora",
             "aud": audience,
@@ -183,10 +134,13 @@ class Signer:
             "jti": uuid.uuid4().hex,
             "principal": msgspec.to_builtins(principal),
         }
-        return sign_claims(claims, self.kid, self._key)
+        return sign_claims(claims, f"{self.service}.{key.name}", key.private)
 
     def token_for(self, principal: Principal, audience: str) -> str:
         """Like `sign` with 60 s, but reused while at least half of its life is left: signing costs 0.1 ms."""
+        if (current := self._source.current()) is not self._key:
+            self._key = current
+            self._cache.clear()
         key = (principal, audience)
         cached = self._cache.get(key)
         now = time.monotonic()
@@ -200,32 +154,22 @@ class Signer:
 
     def own_token(self, audience: str) -> str:
         """A token in this service's own name."""
-        return self.token_for(service_principal(self.kid), audience)
+        return self.token_for(service_principal(self.service), audience)
 
 
 class Verifier:
-    """Checks internal identity tokens for one audience."""
+    """Checks internal identity tokens for one audience. `keys` is a JWK set, or a ring whose keys may change."""
 
-    def __init__(self, audience: str, jwks: Mapping[str, Any]) -> None:
+    def __init__(self, audience: str, keys: KeyRing | Mapping[str, Any]) -> None:
         self._audience = audience
-        self._keys = keys_of(jwks)
-        self._seen: dict[str, tuple[float, Principal]] = {}
+        self._keys = keys if isinstance(keys, KeyRing) else KeyRing(keys)
+        self._seen = Verified(self._keys)
 
     def verify(self, token: str) -> Principal:
         """The caller. Raises AURORA-4010 without a token, 4011 when it is expired, 4012 when it isn't ours."""
         if not token:
             raise AuroraError(AUTHENTICATION_REQUIRED)
-        seen = self._seen.get(token)
-        if seen is not None:
-            if seen[0] > time.time():
-                return seen[1]
-            del self._seen[token]
-            raise AuroraError(TOKEN_EXPIRED)
-        expires, principal = self._check(token)
-        if len(self._seen) >= _CACHE_SIZE:
-            self._seen.clear()
-        self._seen[token] = (expires, principal)
-        return principal
+        return self._seen.get(token) or self._seen.remember(token, *self._check(token))
 
     def _check(self, token: str) -> tuple[float, Principal]:
         kid, claims = read_claims(token, self._keys, self._audience)
@@ -233,9 +177,46 @@ class Verifier:
             principal = msgspec.convert(claims["principal"], Principal)
         except (KeyError, msgspec.ValidationError) as error:
             raise AuroraError(INVALID_CREDENTIALS) from error
-        if kid != "gateway" and principal != service_principal(kid):
+        service = service_of(kid)
+        if service != "gateway" and principal != service_principal(service):
             raise AuroraError(INVALID_CREDENTIALS)
         return float(claims["exp"]), principal
+
+
+class Verified:
+    """Tokens whose signature was found good, by their SHA-256, until they expire or a key changes. Bounded."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+        self._version = keys.version
+        self._seen: dict[bytes, tuple[float, Principal]] = {}
+
+    def get(self, token: str) -> Principal | None:
+        """Whose token it is, None when it has to be verified. Raises AURORA-4011 for one that has expired since."""
+        if (version := self._keys.version) != self._version:
+            self._version = version
+            self._seen.clear()
+        digest = _digest(token)
+        seen = self._seen.get(digest)
+        if seen is None:
+            return None
+        if seen[0] > time.time():
+            return seen[1]
+        del self._seen[digest]
+        raise AuroraError(TOKEN_EXPIRED)
+
+    def remember(self, token: str, expires: float, principal: Principal) -> Principal:
+        """Keeps what was verified; `expires` is in epoch seconds. Raises AURORA-4011 for one that is over already."""
+        if expires <= time.time():
+            raise AuroraError(TOKEN_EXPIRED)
+        if len(self._seen) >= _CACHE_SIZE:
+            self._seen.clear()
+        self._seen[_digest(token)] = (expires, principal)
+        return principal
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def bearer(authorization: str | None) -> str:

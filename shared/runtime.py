@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 from aiohttp import web
 
 from shared import config, log, tasks
@@ -28,6 +27,7 @@ from shared.errors import AuroraError
 from shared.http import Authenticate, Route, application, json_response
 from shared.http_server import Runner
 from shared.identity import Principal, Signer, Verifier, bearer
+from shared.keyring import KeyRing, SigningKey
 from shared.migrate import migrate
 from shared.outbox import Outbox
 from shared.postgres import Database
@@ -73,8 +73,8 @@ class Platform:
     def __init__(self, name: str, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
         self.name = name
         self.common = config.load(CommonSettings, service=name)
-        self.signer = Signer(name, config.read_secret_text(self.common.identity_key_file))
-        self._jwks = orjson.loads(config.read_secret_text(self.common.identity_jwks_file))
+        self.signer = Signer(name, SigningKey(self.common.identity_key_file))
+        self._keys = KeyRing(self.common.identity_jwks_file)
         self._stack = stack
         self._tasks = tasks
         self._running: list[asyncio.Task[None]] = []
@@ -92,7 +92,7 @@ class Platform:
 
     def verifier(self, audience: str | None = None) -> Verifier:
         """Checks internal identity tokens for `audience` (this service when None)."""
-        return Verifier(audience or self.name, self._jwks)
+        return Verifier(audience or self.name, self._keys)
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A background task of the service; it is cancelled at stop, and its death stops the process."""

@@ -22,16 +22,8 @@ from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import Endpoint
 from shared.contracts.system import Health
 from shared.http import Call, Route, application, json_response
-from shared.identity import (
-    Principal,
-    Verifier,
-    bearer,
-    load_private_key,
-    new_private_key,
-    public_jwk,
-    sign_claims,
-    thumbprint,
-)
+from shared.identity import Principal, Verifier, bearer, sign_claims
+from shared.keyring import load_private_key, new_private_key, service_jwk, thumbprint
 from shared.migrate import provision
 from tests.stack import Servers
 
@@ -236,7 +228,7 @@ def _lines(log_file: Path, message: str | None = None) -> list[dict[str, Any]]:
 async def gateway(servers: Servers, folder: Path, **settings: str) -> AsyncIterator[Gateway]:
     """A gateway with `siem` and `orchestrator` behind it, and the admin signed in."""
     keys = {name: new_private_key() for name in ("gateway", "token", "siem")}
-    jwks = {"keys": [public_jwk("gateway", keys["gateway"]), public_jwk("siem", keys["siem"])]}
+    jwks = {"keys": [service_jwk("gateway", keys["gateway"]), service_jwk("siem", keys["siem"])]}
     for name, text in (("gateway.key", keys["gateway"]), ("token.key", keys["token"])):
         (folder / name).write_text(text)
     (folder / "identity.jwks").write_bytes(orjson.dumps(jwks))

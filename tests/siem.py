@@ -22,7 +22,8 @@ from shared.clock import new_id
 from shared.config import child_environment
 from shared.contracts.constants import SCOPES
 from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
-from shared.identity import Principal, Signer, new_private_key, public_jwk
+from shared.identity import Principal, Signer
+from shared.keyring import new_private_key, service_jwk
 from tests.roles import service_dsn
 from tests.stack import Servers
 
@@ -139,7 +140,7 @@ async def siem(servers: Servers, folder: Path, *under: str, **settings: str) -> 
     variables in lower case."""
     keys = {name: new_private_key() for name in ("gateway", "siem")}
     (folder / "siem.key").write_text(keys["siem"])
-    jwks = {"keys": [public_jwk(name, key) for name, key in keys.items()]}
+    jwks = {"keys": [service_jwk(name, key) for name, key in keys.items()]}
     (folder / "identity.jwks").write_bytes(orjson.dumps(jwks))
     temporary = folder / "tmp"
     temporary.mkdir()

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from deploy.local.layout import DataFolder, write_private
-from shared.identity import Signer, new_private_key, public_jwk, service_principal
+from shared.identity import Signer, service_principal
+from shared.keyring import new_private_key, service_jwk
 
 OPERATOR = "operator"
 TOKEN_KEY = "token"  # noqa: S105 - the name of a key file
@@ -27,7 +28,7 @@ def ensure_keys(folder: DataFolder, services: Iterable[str]) -> None:
         file = _key_file(folder, name)
         if not file.exists():
             write_private(file, new_private_key())
-    jwks = {"keys": [public_jwk(name, _key_file(folder, name).read_text(encoding="utf-8")) for name in signers]}
+    jwks = {"keys": [service_jwk(name, _key_file(folder, name).read_text(encoding="utf-8")) for name in signers]}
     write_private(folder.secrets / "identity.jwks", msgspec.json.encode(jwks).decode())
 
 

@@ -26,8 +26,9 @@ from services.gateway.keys.store import KeyStore
 from services.gateway.proxy.routes import add_routes
 from services.gateway.proxy.service import Forwarder
 from services.gateway.sessions.routes import routes as session_routes
-from services.gateway.sessions.service import AccessTokens, Sessions
+from services.gateway.sessions.service import Sessions
 from services.gateway.sessions.store import SessionStore
+from services.gateway.sessions.tokens import AccessTokens
 from services.gateway.settings import GatewaySettings
 from services.gateway.streams.routes import Sockets
 from services.gateway.streams.routes import routes as stream_routes
@@ -39,6 +40,7 @@ from shared.cache import Cache
 from shared.contracts.catalog import ENDPOINTS
 from shared.http import application
 from shared.identity import Principal, bearer
+from shared.keyring import SigningKey
 from shared.postgres import Database
 from shared.runtime import Platform
 
@@ -106,9 +108,10 @@ def _sessions(
     audit: Audit,
 ) -> Sessions:
     try:
-        tokens = AccessTokens(config.read_secret_text(settings.token_key_file), settings.access_token_seconds)
+        key = SigningKey(settings.token_key_file)
+        tokens = AccessTokens(key, settings.access_token_seconds, settings.token_jwks_file)
     except ValueError as error:
-        raise config.ConfigError(f"AURORA_TOKEN_KEY_FILE: {error}") from error
+        raise config.ConfigError(f"AURORA_TOKEN_KEY_FILE or AURORA_TOKEN_JWKS_FILE: {error}") from error
     throttle = SignInThrottle(cache, settings.login_attempts_per_minute)
     life = settings.refresh_token_seconds
     sessions = Sessions(SessionStore(database), cache, tokens, accounts, throttle, audit, refresh_seconds=life)

@@ -12,6 +12,8 @@ class GatewaySettings:
 
     #: Ed25519 key (PEM) that signs access tokens.
     token_key_file: Path
+    #: Public keys (a JWK set) whose access tokens are taken beside that key's own, while keys are replaced.
+    token_jwks_file: Path | None = None
     #: The first start creates `admin` with the password in this file; later starts don't read it.
     admin_password_file: Path | None = None
     #: Where each service behind the gateway listens; empty means that it isn't deployed.

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest_asyncio
 
-from shared.identity import ROLE_PERMISSIONS, keys_of, read_claims
+from shared.identity import ROLE_PERMISSIONS, read_claims
+from shared.keyring import keys_of
 from tests.gateway import ADMIN_PASSWORD, Gateway, gateway, process
 from tests.stack import Servers
 

@@ -59,6 +59,7 @@ DECLARED: dict[str, str] = {
     "siem/detections/rules": "the rules Aurora brings along",
     "siem/runs/worker.py": "reads a range page by page, evaluates and commits it",
     "gateway/origin.py": "where a request comes from: set by admission, kept by audit",
+    "gateway/sessions/tokens.py": "access tokens: signed, read, remembered",
     "gateway/description/page.html": "the page that shows the OpenAPI document",
     "orchestrator/handoffs.py": "what investigations hand to dispatch and get back",
     "orchestrator/investigations/work.py": "the workers that lease investigations and run their steps",
