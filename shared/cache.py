@@ -6,9 +6,9 @@ token was revoked must then refuse, never pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -17,8 +17,27 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from shared.errors import UNAVAILABLE, AuroraError
+from shared.tally import Tally
 
 T = TypeVar("T")
+_AT_ONCE = 1000
+#: For each question a key to read ("" for none), a counter and the seconds of its window, which its first count opens.
+_READ_AND_COUNT = """
+local answers = {}
+for i = 1, #ARGV do
+    local value = KEYS[2 * i - 1] ~= '' and redis.call('GET', KEYS[2 * i - 1])
+    local count = redis.call('INCR', KEYS[2 * i])
+    local left = redis.call('TTL', KEYS[2 * i])
+    if left < 0 then
+        redis.call('EXPIRE', KEYS[2 * i], ARGV[i])
+        left = tonumber(ARGV[i])
+    end
+    answers[i] = {value or '', count, left}
+end
+return answers
+"""
+_Question = tuple[str, str, int]
+_Answer = tuple[bytes, int, int]
 
 
 @contextmanager
@@ -42,6 +61,8 @@ class Cache:
             # Once more, and only on a connection that was lost: whatever else fails is told at once.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
+        self._script = self._redis.register_script(_READ_AND_COUNT)
+        self._counts: Tally[_Question, _Answer] = Tally("redis", self._read_and_count)
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None."""
@@ -52,6 +73,15 @@ class Cache:
         """Stores; False when `only_if_new` and the key was there."""
         with _translated():
             return bool(await self._redis.set(key, value, ex=ttl_seconds, nx=only_if_new))
+
+    async def set_all(self, keys: Sequence[str], value: bytes, *, ttl_seconds: int) -> None:
+        """Stores the value under each key, in one round trip a thousand keys."""
+        with _translated():
+            for start in range(0, len(keys), _AT_ONCE):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for key in keys[start : start + _AT_ONCE]:
+                        pipe.set(key, value, ex=ttl_seconds)
+                    await pipe.execute()
 
     async def take(self, key: str) -> bytes | None:
         """The value, removed in the same step: whoever gets it is the only one."""
@@ -65,11 +95,8 @@ class Cache:
 
     async def increment(self, key: str, *, ttl_seconds: int) -> tuple[int, int]:
         """Adds one; the new count and the seconds until it starts again. The window starts with the first."""
-        with _translated():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                _count(pipe, key, ttl_seconds)
-                count, _, ttl = await pipe.execute()
-            return int(count), max(int(ttl), 0)
+        _, count, left = await self._counts.ask(("", key, ttl_seconds))
+        return count, left
 
     async def decrement(self, key: str, *, ttl_seconds: int) -> None:
         """Takes one back within the window."""
@@ -81,12 +108,14 @@ class Cache:
 
     async def get_and_increment(self, key: str, counter: str, *, ttl_seconds: int) -> tuple[bytes | None, int, int]:
         """`get` of one key and `increment` of another in one round trip: value, count, seconds."""
+        value, count, left = await self._counts.ask((key, counter, ttl_seconds))
+        return value or None, count, left
+
+    async def _read_and_count(self, questions: Sequence[_Question]) -> Sequence[_Answer]:
+        keys = [key for question in questions for key in question[:2]]
         with _translated():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.get(key)
-                _count(pipe, counter, ttl_seconds)
-                value, count, _, ttl = await pipe.execute()
-            return value, int(count), max(int(ttl), 0)
+            answers = await self._script(keys, [window for _, _, window in questions])
+        return [(value, int(count), max(int(left), 0)) for value, count, left in answers]
 
     async def ping(self) -> None:
         """Raises AURORA-5030 when the server doesn't answer."""
@@ -95,11 +124,5 @@ class Cache:
 
     async def close(self) -> None:
         """Closes the connections."""
+        await self._counts.close()
         await self._redis.aclose()
-
-
-def _count(pipe: Any, key: str, ttl_seconds: int) -> None:
-    # No transaction: should the connection break after the first, the next count sets the missing end of the window.
-    pipe.incr(key)
-    pipe.expire(key, ttl_seconds, nx=True)
-    pipe.ttl(key)
