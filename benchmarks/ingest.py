@@ -1,9 +1,11 @@
 """Events a second over HTTP to durable, beside the same rows inserted straight into chDB.
 
-Ours: a whole stack, requests through the gateway on a few connections; an event counts when its request was answered
-202, which means fsynced. Every outside rule is loaded when the archive is there, and detection works meanwhile on the
-same cores. The floor: the rows, made beforehand, inserted by two writers in a process of its own, with the same table
-and the same fsync. Rounds alternate, so that a busy machine slows both.
+Ours: requests through the gateway on a few connections; an event counts when its request was answered 202, which means
+fsynced. Every outside rule is loaded when the archive is there, and detection works meanwhile on the same cores. The
+orchestrator stands still at first, for the recorded attacks raise alerts, and their investigations would be measured
+too; then it is let go, and more rounds show what a whole stack takes in meanwhile. The floor: the rows, made
+beforehand, inserted by two writers in a process of its own, with the same table and the same fsync, merged before the
+next round of ours. Rounds alternate, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import os
+import signal
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -68,7 +74,11 @@ async def _floor_rounds(pipe: Connection, folder: Path, rows: list[bytes]) -> No
     while await asyncio.to_thread(pipe.recv):
         began = time.perf_counter()
         await asyncio.gather(*(store.insert_json_each_row("logs", block) for block in blocks))
-        pipe.send(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        merging = "SELECT count() AS merging FROM system.merges"
+        while (await store.query(merging))[0]["merging"]:  # noqa: ASYNC110 - the engine tells nobody
+            await asyncio.sleep(0.05)
+        pipe.send(seconds)
     await store.close()
 
 
@@ -158,6 +168,18 @@ class _Ours:
                 return float(line.split()[1])
         return 0.0
 
+    @contextmanager
+    def orchestrator_stopped(self) -> Iterator[None]:
+        """Nothing is investigated meanwhile; alerts wait in the stream."""
+        pid = self._stack.runtime.services["orchestrator"].pid
+        if pid is None:
+            raise RuntimeError("the orchestrator doesn't run")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     async def drained(self, events: float) -> float:
         """Seconds until detection has evaluated so many events in all."""
         began = time.perf_counter()
@@ -173,8 +195,11 @@ def siem_token(stack: Stack) -> str:
     return Signer("operator", key).own_token("siem")
 
 
-async def run(events: int = 20_000, per_request: int = 500, rounds: int = 5) -> dict[str, Any]:
-    """Medians of `rounds` alternating rounds; `ratio` is that of each round to its own floor, the median of those."""
+async def run(events: int = 20_000, per_request: int = 1_000, rounds: int = 5) -> dict[str, Any]:
+    """Medians of `rounds` alternating rounds; `ratio` is that of each round to its own floor, the median of those.
+
+    `investigated_` are the same with an orchestrator that investigates what was found.
+    """
     work = corpus(events, per_request)
     with data_folder() as folder, tempfile.TemporaryDirectory() as floor_folder:
         floor = _Floor(work, Path(floor_folder) / "clickhouse")
@@ -197,15 +222,22 @@ async def _measure(ours: _Ours, floor: _Floor, work: Corpus, rounds: int) -> dic
     ours.sign_in()
     rules = await ours.load(sigma_rules())
     floor.ready()
+    with ours.orchestrator_stopped():
+        alone = await _rounds(ours, floor, work, rounds)
+    together = await _rounds(ours, floor, work, rounds)
+    return {"rules_imported": rules, **alone, **{f"investigated_{name}": figure for name, figure in together.items()}}
+
+
+async def _rounds(ours: _Ours, floor: _Floor, work: Corpus, rounds: int) -> dict[str, Any]:
     mine, bare, whole = [], [], []
-    for number in range(rounds):
+    for _ in range(rounds):
         ours.sign_in()
         bare.append(work.events / floor.round())
+        before = await ours.evaluated()
         seconds = await ours.round(work)
         mine.append(work.events / seconds)
-        whole.append(work.events / (seconds + await ours.drained(work.events * (number + 1))))
+        whole.append(work.events / (seconds + await ours.drained(before + work.events)))
     return {
-        "rules_imported": rules,
         "per_second": round(statistics.median(mine)),
         "evaluated_per_second": round(statistics.median(whole)),
         "floor_per_second": round(statistics.median(bare)),

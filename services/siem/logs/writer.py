@@ -30,7 +30,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 #: Small inserts cost the engine up to four times as much a row, so a second insert runs beside the first only when
 #: this many rows wait, or any wait this long.
 _WORTH_A_SECOND = 4_000
-_LONG_SECONDS = 0.06
+_LONG_SECONDS = 0.25
 _RETRY_SECONDS = 1
 _log = get_logger("intake")
 
