@@ -7,6 +7,8 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from services.gateway import origin
+from services.gateway.accounts.changes import Changes
+from services.gateway.accounts.passwords import Passwords
 from services.gateway.accounts.routes import routes as account_routes
 from services.gateway.accounts.service import Accounts
 from services.gateway.accounts.store import UserStore
@@ -38,6 +40,7 @@ from services.gateway.system.service import Installation
 from shared import config
 from shared.cache import Cache
 from shared.contracts.catalog import ENDPOINTS
+from shared.contracts.identity import AuthProvider
 from shared.http import application
 from shared.identity import Principal, bearer
 from shared.keyring import SigningKey
@@ -54,10 +57,15 @@ async def start(platform: Platform) -> None:
     database = await platform.postgres(MIGRATIONS)
     cache = platform.cache()
     audit = await _audit(platform, database)
-    accounts = await _accounts(platform, settings, database)
-    sessions = _sessions(platform, settings, database, cache, accounts, audit)
+    users, passwords = UserStore(database), Passwords(settings.password_workers)
+    platform.on_stop(passwords.close)
+    accounts = Accounts(users, passwords, audit)
+    await accounts.ensure_first_user(settings.admin_password_file)
+    throttle = SignInThrottle(cache, settings.login_attempts_per_minute)
+    sessions = _sessions(platform, settings, database, cache, accounts, throttle, audit)
     keys = Keys(KeyStore(database), accounts, sessions, audit)
     platform.spawn("keys", keys.keep_house())
+    changes = Changes(users, accounts, passwords, sessions, keys, throttle, audit)
     tickets = Tickets(cache)
     streams = Streams(await platform.bus())
     sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
@@ -67,8 +75,8 @@ async def start(platform: Platform) -> None:
     app = application(
         platform.name,
         [
-            *account_routes(accounts),
-            *session_routes(sessions, door.address_of),
+            *account_routes(accounts, changes, door.address_of),
+            *session_routes(sessions, door.address_of, _no_others),
             *key_routes(keys),
             *audit_routes(audit),
             *stream_routes(sockets, tickets),
@@ -92,11 +100,8 @@ async def _audit(platform: Platform, database: Database) -> Audit:
     return audit
 
 
-async def _accounts(platform: Platform, settings: GatewaySettings, database: Database) -> Accounts:
-    accounts = Accounts(UserStore(database), workers=settings.password_workers)
-    platform.on_stop(accounts.close)
-    await accounts.ensure_first_user(settings.admin_password_file)
-    return accounts
+async def _no_others() -> list[AuthProvider]:
+    return []
 
 
 def _sessions(
@@ -105,6 +110,7 @@ def _sessions(
     database: Database,
     cache: Cache,
     accounts: Accounts,
+    throttle: SignInThrottle,
     audit: Audit,
 ) -> Sessions:
     try:
@@ -112,7 +118,6 @@ def _sessions(
         tokens = AccessTokens(key, settings.access_token_seconds, settings.token_jwks_file)
     except ValueError as error:
         raise config.ConfigError(f"AURORA_TOKEN_KEY_FILE or AURORA_TOKEN_JWKS_FILE: {error}") from error
-    throttle = SignInThrottle(cache, settings.login_attempts_per_minute)
     life = settings.refresh_token_seconds
     sessions = Sessions(SessionStore(database), cache, tokens, accounts, throttle, audit, refresh_seconds=life)
     platform.spawn("sessions", sessions.keep_house())

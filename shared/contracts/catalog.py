@@ -23,9 +23,11 @@ from shared.contracts import (
     promotion,
     rule_versions,
     runs,
+    settings,
     sources,
     suppressions,
     system,
+    users,
 )
 from shared.contracts.constants import ENDPOINTS, ERROR_CODES, METHODS, TOPICS
 
@@ -53,7 +55,9 @@ MODULES = (
     promotion,
     rule_versions,
     runs,
+    settings,
     sources,
     suppressions,
     system,
+    users,
 )

@@ -69,8 +69,10 @@ class UserProfile(msgspec.Struct):
     last_login_at: datetime | None = None
 
 
-class LogoutRequest(msgspec.Struct):
-    """Nothing is required: the session is that of the presented token."""
+class LogoutQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`all=true` ends every session of the caller, not only the one that asks."""
+
+    all: bool = False
 
 
 class WebSocketTicket(msgspec.Struct):
@@ -108,6 +110,7 @@ LOGOUT = Endpoint(
     AUTHENTICATED,
     service="gateway",
     summary="Invalidate session",
+    query=LogoutQuery,
     status=204,
     errors=(AUTHENTICATION_REQUIRED, TOKEN_EXPIRED, UNAVAILABLE),
     tag="Auth",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +14,20 @@ import bcrypt
 from shared.contracts.identity import Role
 
 BCRYPT_COST = 12
+#: In paths this stands for whoever asks, so nobody is called so.
+MYSELF = "me"
 _ID_BYTES = 16
+_LONGEST_EMAIL = 254
+_LONGEST_GIVEN_NAME = 100
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]+")
+#: What the API page shows in its samples, where its publisher hid an address: taken, so that they run as they are.
+_HIDDEN_ADDRESS = "[email protected]"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._@+-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One account, without its password's hash."""
+    """One account, without its password's hash. `number` orders lists; 0 until it is stored."""
 
     id: str
     username: str
@@ -26,7 +35,10 @@ class User:
     name: str
     role: Role
     created_at: datetime
-    last_login_at: datetime | None
+    last_login_at: datetime | None = None
+    disabled_at: datetime | None = None
+    has_password: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,15 @@ class Credentials:
 
     user: User
     password_hash: str | None
-    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which users are listed: those for whom everything given holds. `part` is compared as names are."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+    part: str | None = None
 
 
 def comparison_key(name: str) -> str:
@@ -48,6 +68,32 @@ def user_id(random: bytes) -> str:
     if len(random) != _ID_BYTES:
         raise ValueError("a user id takes 16 random bytes")
     return "user_" + base64.b32encode(random).decode().rstrip("=").lower()
+
+
+def clean_username(text: str) -> str:
+    """The name as it is kept. Raises ValueError for the one that stands for whoever asks."""
+    name = text.strip()
+    if comparison_key(name) == MYSELF:
+        raise ValueError("is reserved")
+    return name
+
+
+def clean_email(text: str) -> str:
+    """The address as it is kept. Raises ValueError when it can't be one."""
+    address = unicodedata.normalize("NFKC", text).strip()
+    if address == _HIDDEN_ADDRESS:
+        return address
+    local, at, host = address.rpartition("@")
+    if not (at and local and host) or len(address) > _LONGEST_EMAIL or not _EMAIL.fullmatch(address):
+        raise ValueError("is not an e-mail address")
+    return address
+
+
+def username_from(text: str, suffix: str = "") -> str:
+    """A name that an account can have, as near as possible to what an identity provider calls its user."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = _NOT_IN_NAMES.sub("-", plain).strip("-.@+")[:_LONGEST_GIVEN_NAME] or "user"
+    return f"{name}-{suffix}" if suffix or comparison_key(name) == MYSELF else name
 
 
 def hash_password(password: str, *, cost: int = BCRYPT_COST) -> str:

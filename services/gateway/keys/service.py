@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -32,6 +32,7 @@ from shared.errors import (
 )
 from shared.identity import Principal
 from shared.log import get_logger
+from shared.postgres import Connection
 
 #: How long a checked key is remembered: so late a change of its owner's role or account is noticed.
 REMEMBER_SECONDS = 15
@@ -118,6 +119,15 @@ class Keys:
         await self._revocations.mark_over(identifier, int(_MARKED.total_seconds()))
         _log.info("API key revoked", key=identifier, by=caller.id)
         await self._journal.record("key.revoked", actor=caller.id, outcome="success", target=identifier)
+
+    async def end_all_in(self, connection: Connection, user_id: str) -> list[str]:
+        """Revokes every key of a user in the caller's transaction; give them to `publish`."""
+        return await self._store.revoke_all(connection, user_id, utc_now())
+
+    async def publish(self, ended: Sequence[str]) -> None:
+        """Makes it known to every process. Raises AURORA-5030; the next housekeeping then makes it known."""
+        for key_id in ended:
+            await self._revocations.mark_over(key_id, int(_MARKED.total_seconds()))
 
     async def identify(self, presented: Presented) -> Principal:
         """Whose key this is; a revocation younger than REMEMBER_SECONDS is for `Sessions.require_alive` to find.

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.keys.domain import Key
-from shared.postgres import Database
+from shared.postgres import Connection, Database
 
 _COLUMNS = "id, user_id, name, scopes, secret_hash, created_at, expires_at, last_used_at, revoked_at"
 _REPUBLISHED_AT_ONCE = 10_000
@@ -64,6 +64,13 @@ class KeyStore:
             now,
         )
         return bool(changed)
+
+    async def revoke_all(self, connection: Connection, user_id: str, now: datetime) -> list[str]:
+        """Marks every key of the user as revoked, in the caller's transaction; which they were."""
+        rows = await connection.fetch(
+            "UPDATE api_keys SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL RETURNING id", user_id, now
+        )
+        return [str(row["id"]) for row in rows]
 
     async def revoked_since(self, moment: datetime) -> list[str]:
         """The keys revoked since then, newest first."""

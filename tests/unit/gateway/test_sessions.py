@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.gateway.sessions.domain import access_claims, principal_of, refresh_hash, refresh_token
-from services.gateway.sessions.service import AccessTokens
+from services.gateway.sessions.domain import access_claims, principal_of, refresh_token, token_hash
+from services.gateway.sessions.tokens import AccessTokens
 from shared.contracts.identity import Role
 from shared.errors import INVALID_CREDENTIALS, TOKEN_EXPIRED, AuroraError
-from shared.identity import ROLE_PERMISSIONS, new_private_key
+from shared.identity import ROLE_PERMISSIONS
+from shared.keyring import new_private_key
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ def test_what_is_no_token_is_refused(text: str) -> None:
 
 
 def test_the_published_key_is_public() -> None:
-    (key,) = AccessTokens(new_private_key(), 900).jwks["keys"]
+    (key,) = AccessTokens(new_private_key(), 900).jwks()["keys"]
     assert set(key) == {"kty", "crv", "alg", "use", "kid", "x"}
 
 
 def test_refresh_tokens_are_kept_as_a_hash() -> None:
     token = refresh_token("random")
     assert token == "aurr_random"
-    assert token.encode() not in refresh_hash(token)
-    assert len(refresh_hash(token)) == 32
+    assert token.encode() not in token_hash(token)
+    assert len(token_hash(token)) == 32
