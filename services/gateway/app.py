@@ -17,6 +17,13 @@ from services.gateway.admission.routes import PRINCIPAL, Door, is_stream, princi
 from services.gateway.admission.service import Limits, Refusals, SignInThrottle
 from services.gateway.audit.routes import routes as audit_routes
 from services.gateway.audit.service import Audit
+from services.gateway.cloud.aws import Aws
+from services.gateway.cloud.azure import Azure
+from services.gateway.cloud.google import Google
+from services.gateway.cloud.revocations import Revocations
+from services.gateway.cloud.routes import routes as cloud_routes
+from services.gateway.cloud.service import Cloud
+from services.gateway.cloud.store import CloudStore
 from services.gateway.description.routes import routes as description_routes
 from services.gateway.description.routes import welcome
 from services.gateway.idempotency.routes import OnceOnly
@@ -136,7 +143,7 @@ def _door(
             return await keys.identify(key)
         return sessions.identify(bearer(request.headers.get(hdrs.AUTHORIZATION)))
 
-    limits = Limits(cache, sessions, settings.requests_per_minute)
+    limits = Limits(cache, sessions, lambda: settings)
     try:
         trusted = admission.networks(settings.trusted_proxies)
     except ValueError as error:

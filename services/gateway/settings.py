@@ -30,6 +30,10 @@ class GatewaySettings:
     #: A session that isn't refreshed for so long is over.
     refresh_token_seconds: int = 14 * 24 * 3600
     requests_per_minute: int = 1200
+    #: On the paths of the RCA API.
+    rca_requests_per_minute: int = 100
+    #: Chat, on both APIs.
+    chat_requests_per_minute: int = 20
     login_attempts_per_minute: int = 10
     #: Password checks at the same time: each keeps one core busy for about 0.3 s.
     password_workers: int = 2
@@ -48,3 +52,32 @@ class GatewaySettings:
             "agents": self.agents_url,
         }
         return {name: url.rstrip("/") for name, url in urls.items() if url}
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """Cloud accounts of users (docs/cloud.md). URLs are https, or http on loopback. Times in seconds."""
+
+    #: The keys that seal credentials: `<name> <base64 of 32 bytes>` a line, the first seals. Without it there is no
+    #: cloud sign-in. `shared.sealing.new_key_line()` makes one; the local stack has its own.
+    cloud_key_file: Path | None = None
+    #: The OAuth client of this installation at Google.
+    gcp_client_id: str = ""
+    gcp_client_secret_file: Path | None = None
+    #: This gateway's /callback as browsers reach it, as it is registered at Google.
+    gcp_redirect_uri: str = "http://localhost:5080/callback"
+    gcp_scopes: str = "https://www.googleapis.com/auth/cloud-platform.read-only"
+    gcp_auth_url: str = "https://accounts.google.com/o/oauth2/auth"
+    gcp_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+    gcp_revoke_url: str = "https://oauth2.googleapis.com/revoke"
+    #: The IAM user of this installation: what users' roles trust.
+    aws_access_key_id: str = ""
+    aws_secret_access_key_file: Path | None = None
+    aws_region: str = "us-east-1"
+    aws_sts_url: str = "https://sts.amazonaws.com"
+    #: Entra ID's login host; of a national cloud another.
+    azure_login_url: str = "https://login.microsoftonline.com"
+    #: How long a provider may take to answer.
+    cloud_timeout_seconds: float = 10.0
+    #: The first wait before a revocation is tried again; later ones are longer, up to 15 minutes.
+    cloud_retry_seconds: float = 10.0

@@ -324,8 +324,8 @@ async def test_requests_are_limited_per_caller_but_never_intake_and_health(serve
         for left in ("2", "1", "0"):
             status, _, headers = await strict.get("/api/v1/alerts")
             assert (status, headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == (200, "3", left)
-            assert headers["RateLimit"].startswith(f'"default";r={left};t=')
-            assert headers["RateLimit-Policy"] == '"default";q=3;w=60'
+            assert headers["RateLimit"].startswith(f'"soc";r={left};t=')
+            assert headers["RateLimit-Policy"] == '"soc";q=3;w=60'
             assert int(headers["X-RateLimit-Reset"]) > 1_700_000_000
         status, answer, headers = await strict.get("/api/v1/alerts")
         assert (status, answer["error"]["code"]) == (429, "AURORA-4290")

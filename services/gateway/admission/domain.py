@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from shared.contracts.constants import Endpoint
@@ -15,6 +16,7 @@ from shared.contracts.doors_otlp import OTLP_LOGS
 from shared.contracts.doors_splunk import SPLUNK
 from shared.contracts.logs import INGEST_LOGS, UPLOAD_LOGS
 from shared.contracts.system import GET_HEALTH, GET_LIVENESS, GET_READINESS
+from shared.http_errors import uses_envelope
 
 Network = IPv4Network | IPv6Network
 WINDOW_SECONDS = 60
@@ -23,6 +25,11 @@ WINDOW_SECONDS = 60
 UNLIMITED: frozenset[Endpoint[Any, Any, Any]] = frozenset(
     {GET_HEALTH, GET_LIVENESS, GET_READINESS, INGEST_LOGS, UPLOAD_LOGS, LOKI_PUSH, OTLP_LOGS, *ELASTICSEARCH, *SPLUNK}
 )
+
+#: Which limit a request counts for: RCA paths, chat on both APIs, everything else (DECISIONS, "Requests and errors").
+LimitName = Literal["soc", "rca", "chat"]
+_CHAT_PREFIXES = ("/chat_api/", "/api/v1/chat/completions", "/api/v1/chat/stream")
+_CHAT_WITHIN = ("/api/incidents/", "/chat")
 
 #: On every response. A page of its own content sets its own Content-Security-Policy.
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -44,6 +51,38 @@ _EXPOSED_HEADERS = (
 )
 
 
+class Rates(Protocol):
+    """Requests per minute of one caller, for each limit."""
+
+    @property
+    def requests_per_minute(self) -> int: ...
+    @property
+    def rca_requests_per_minute(self) -> int: ...
+    @property
+    def chat_requests_per_minute(self) -> int: ...
+
+
+def limit_of(endpoint: Endpoint[Any, Any, Any]) -> LimitName | None:
+    """The limit that requests of this endpoint count for; None: they aren't counted."""
+    if endpoint in UNLIMITED:
+        return None
+    path = endpoint.path
+    if path.startswith(_CHAT_PREFIXES) or (path.startswith(_CHAT_WITHIN[0]) and path.endswith(_CHAT_WITHIN[1])):
+        return "chat"
+    return "soc" if uses_envelope(path) else "rca"
+
+
+def rate_of(name: LimitName, rates: Rates) -> int:
+    """How many requests a minute this limit allows."""
+    match name:
+        case "rca":
+            return rates.rca_requests_per_minute
+        case "chat":
+            return rates.chat_requests_per_minute
+        case _:
+            return rates.requests_per_minute
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
     """What is left of a limit. `resets_in` is in seconds."""
@@ -51,6 +90,7 @@ class Quota:
     limit: int
     used: int
     resets_in: int
+    name: LimitName = "soc"
 
     @property
     def remaining(self) -> int:
@@ -68,9 +108,28 @@ class Quota:
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
             "X-RateLimit-Reset": str(int(now) + self.resets_in),
-            "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW_SECONDS}',
-            "RateLimit": f'"default";r={self.remaining};t={self.resets_in}',
+            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={WINDOW_SECONDS}',
+            "RateLimit": f'"{self.name}";r={self.remaining};t={self.resets_in}',
         }
+
+
+class LocalCounters:
+    """Windows of one process alone, for while those that all processes share can't be reached. Bounded."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        #: key -> the count and when the window ends; in the order in which windows began, and so end.
+        self._windows: dict[str, tuple[int, float]] = {}
+
+    def count(self, key: str, now: float) -> tuple[int, int]:
+        """Adds one; the count and the seconds until the window ends. `now`: seconds of a clock that only grows."""
+        while self._windows and (first := next(iter(self._windows))) and self._windows[first][1] <= now:
+            del self._windows[first]
+        used, ends = self._windows.get(key, (0, now + WINDOW_SECONDS))
+        if used == 0 and len(self._windows) >= self._most:
+            del self._windows[next(iter(self._windows))]
+        self._windows[key] = used + 1, ends
+        return used + 1, math.ceil(ends - now)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -80,34 +139,33 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 def client_address(remote: str | None, forwarded_for: str | None, trusted: tuple[Network, ...]) -> str:
     """The client's address: the peer's, or what a trusted proxy says of the one before it, and so on."""
-    address = remote or "unknown"
+    address = _parsed(remote)
+    if address is None:
+        return "unknown"
     hops = [hop.strip() for hop in (forwarded_for or "").split(",") if hop.strip()]
-    while hops and _within(address, trusted):
-        candidate = hops.pop()
-        if not _is_address(candidate):
+    while hops and any(address in network for network in trusted):
+        candidate = _parsed(hops.pop())
+        if candidate is None:
             break
         address = candidate
-    return address
+    return str(address)
 
 
 def address_key(address: str) -> str:
     """What limits count: an IPv4 address, or the /64 that one IPv6 subscriber has."""
-    if not _is_address(address):
+    parsed = _parsed(address)
+    if parsed is None:
         return address
-    parsed = ip_address(address)
     return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
 
 
-def _is_address(text: str) -> bool:
+def _parsed(text: str | None) -> IPv4Address | IPv6Address | None:
+    """An IPv4 address in IPv6's clothes is the IPv4 address, and an interface's name is no part of an address."""
     try:
-        ip_address(text)
+        address = ip_address((text or "").partition("%")[0])
     except ValueError:
-        return False
-    return True
-
-
-def _within(address: str, trusted: tuple[Network, ...]) -> bool:
-    return _is_address(address) and any(ip_address(address) in network for network in trusted)
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def cors_headers(origin: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from services.gateway import origin
 from services.gateway.admission import domain
-from services.gateway.admission.domain import Network, Quota
+from services.gateway.admission.domain import LimitName, Network, Quota
 from services.gateway.admission.service import Limits, Refusals
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
@@ -45,6 +45,7 @@ def is_stream(request: web.Request) -> bool:
 _BY_ROUTE: dict[tuple[str, str], AnyEndpoint] = {
     ("GET" if method == "WS" else method, path): endpoint for (method, path), endpoint in ENDPOINTS.items()
 }
+_LIMITS: dict[AnyEndpoint, LimitName | None] = {endpoint: domain.limit_of(endpoint) for endpoint in ENDPOINTS.values()}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Door:
 
     def address_of(self, request: web.Request) -> str:
         """The client's address, seen through trusted proxies."""
-        return domain.client_address(request.remote, request.headers.get(hdrs.X_FORWARDED_FOR), self.trusted)
+        told = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
+        return domain.client_address(request.remote, told, self.trusted)
 
     def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
         """Runs inside the error boundary, before every handler, also before a 404."""
@@ -85,7 +87,7 @@ class Door:
         return admit
 
     async def _admit(self, request: web.Request, endpoint: AnyEndpoint) -> None:
-        limited = endpoint not in domain.UNLIMITED
+        limit = _LIMITS[endpoint]
         if endpoint.method == "WS":
             self._require_origin(request)
         principal = ANONYMOUS
@@ -94,17 +96,17 @@ class Door:
                 principal = await self.identify(request)
         except AuroraError as refusal:
             # Who is refused is counted too, by address: guessing tokens is not free.
-            if limited and refusal.code is not UNAVAILABLE:
-                _apply(request, await self.limits.count_address(self.address_of(request)))
+            if limit is not None and refusal.code is not UNAVAILABLE:
+                _apply(request, await self.limits.count_address(self.address_of(request), limit))
             raise
         request[PRINCIPAL] = principal
         request[PRINCIPAL_ID] = principal.id
-        if principal is ANONYMOUS:
-            _apply(request, await self.limits.count_address(self.address_of(request)) if limited else None)
-        elif limited:
-            _apply(request, await self.limits.count_principal(principal))
-        else:
+        if limit is None:
             await self.limits.sessions.require_alive(principal)
+        elif principal is ANONYMOUS:
+            _apply(request, await self.limits.count_address(self.address_of(request), limit))
+        else:
+            _apply(request, await self.limits.count_principal(principal, limit))
 
     def _is_frontend(self, request: web.Request) -> bool:
         return bool(self.frontend) and request.headers.get(hdrs.ORIGIN) == self.frontend
@@ -130,9 +132,7 @@ class Door:
             headers.update(quota.headers(time.time()))
 
 
-def _apply(request: web.Request, quota: Quota | None) -> None:
-    if quota is None:
-        return
+def _apply(request: web.Request, quota: Quota) -> None:
     request[QUOTA] = quota
     if quota.exceeded:
         raise AuroraError(RATE_LIMITED, {"limit": quota.limit}, retry_after=quota.resets_in)

@@ -1,22 +1,33 @@
 """Counts requests and sign-ins through Redis, so that every replica counts together.
 
-Limits on requests are for fairness, not for safety: without Redis they let everything pass. The throttle of sign-ins
-is for safety: without Redis nobody signs in (AURORA-5030).
+Limits on requests are for fairness: without Redis each process counts for itself. Whether a session has ended is for
+safety, as is the throttle of sign-ins: without Redis the answer is AURORA-5030.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from services.gateway.admission.domain import WINDOW_SECONDS, Quota, address_key
+from services.gateway.admission.domain import (
+    WINDOW_SECONDS,
+    LimitName,
+    LocalCounters,
+    Quota,
+    Rates,
+    address_key,
+    rate_of,
+)
 from shared.cache import Cache
 from shared.errors import INSUFFICIENT_PERMISSIONS, INVALID_CREDENTIALS, RATE_LIMITED, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
 
+#: How long a process counts alone before it asks Redis again: a request must not wait for each time-out.
+_ASK_AGAIN_SECONDS = 1.0
 _log = get_logger("admission")
 
 
@@ -59,31 +70,38 @@ class Refusals:
             await self.journal.record("authentication.failed", actor=None, outcome="failure", target=endpoint)
 
 
-@dataclass(frozen=True, slots=True)
 class Limits:
-    """Requests per minute of one principal, or of one address without one."""
+    """Requests per minute of one principal, or of one address without one. `rates` is asked for each request."""
 
-    cache: Cache
-    sessions: Liveness
-    requests_per_minute: int
+    def __init__(self, cache: Cache, sessions: Liveness, rates: Callable[[], Rates]) -> None:
+        self.sessions = sessions
+        self._cache = cache
+        self._rates = rates
+        self._local = LocalCounters()
+        self._away_until = 0.0
 
-    async def count_address(self, address: str) -> Quota | None:
-        """Counts a request of nobody known; None when that can't be done."""
-        try:
-            counted = await self.cache.increment(_counter(address_key(address)), ttl_seconds=WINDOW_SECONDS)
-        except AuroraError:
-            _log.warning("requests aren't counted")
-            return None
-        return Quota(self.requests_per_minute, *counted)
+    async def count_address(self, address: str, name: LimitName) -> Quota:
+        """Counts a request of nobody known, in this process alone while Redis doesn't answer."""
+        key, now = _counter(name, address_key(address)), time.monotonic()
+        if now >= self._away_until:
+            try:
+                return self._quota(name, await self._cache.increment(key, ttl_seconds=WINDOW_SECONDS))
+            except AuroraError:
+                _log.warning("requests are counted by this process alone")
+                self._away_until = time.monotonic() + _ASK_AGAIN_SECONDS
+        return self._quota(name, self._local.count(key, now))
 
-    async def count_principal(self, principal: Principal) -> Quota:
+    async def count_principal(self, principal: Principal, name: LimitName) -> Quota:
         """Counts a request and checks the session in one round trip. Raises AURORA-4012 and 5030, as Liveness does."""
-        counted = await self.sessions.count_if_alive(principal, _counter(principal.id), WINDOW_SECONDS)
-        return Quota(self.requests_per_minute, *counted)
+        counter = _counter(name, principal.id)
+        return self._quota(name, await self.sessions.count_if_alive(principal, counter, WINDOW_SECONDS))
+
+    def _quota(self, name: LimitName, counted: tuple[int, int]) -> Quota:
+        return Quota(rate_of(name, self._rates()), *counted, name)
 
 
-def _counter(caller: str) -> str:
-    return f"gateway:requests:{caller}"
+def _counter(name: LimitName, caller: str) -> str:
+    return f"gateway:requests:{name}:{caller}"
 
 
 @dataclass(frozen=True, slots=True)
