@@ -91,6 +91,7 @@ class Endpoint(Generic[Q, B, R_co]):
     `query`, `body` and `returns` are msgspec-decodable types; None means "none". A `body` of `bytes` is handed to
     the handler undecoded, with the media types it takes in `consumes`. `max_body` is in bytes. `service` names the
     folder of services/ whose application handles it. `timeout_seconds` is how long a caller waits for the answer.
+    `also` lists other statuses that come with what `returns` says (those of 3xx with a Location and no body).
     """
 
     method: HttpMethod
@@ -102,6 +103,7 @@ class Endpoint(Generic[Q, B, R_co]):
     body: type[B] | None = None
     returns: type[R_co] | None = None
     status: int = 200
+    also: tuple[int, ...] = ()
     errors: tuple[ErrorCode, ...] = ()
     tag: str = ""
     consumes: tuple[str, ...] = ("application/json",)

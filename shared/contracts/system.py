@@ -68,6 +68,7 @@ GET_HEALTH = Endpoint(
     service="gateway",
     summary="Comprehensive health check",
     returns=Health,
+    also=(503,),
     tag="Health",
 )
 GET_LIVENESS = Endpoint(
@@ -86,6 +87,7 @@ GET_READINESS = Endpoint(
     service="gateway",
     summary="Readiness probe",
     returns=Ready,
+    also=(503,),
     tag="Health",
 )
 GET_METRICS = Endpoint(

@@ -17,7 +17,6 @@ from shared.contracts.constants import Endpoint
 from shared.contracts.system import GET_API_PAGE, GET_OPENAPI
 from shared.contracts.wire import encode
 from shared.http import Call, Route, bind
-from shared.http_dialects import is_foreign
 from shared.http_errors import uses_envelope
 
 _PAGE = Path(__file__).parent / "page.html"
@@ -29,8 +28,7 @@ def routes(own_service: str) -> list[Route]:
     """The routes of the description. `own_service` handles its endpoints itself, all others are passed on."""
     endpoints = _named_endpoints()
     in_envelope = [endpoint.path for endpoint in endpoints.values() if uses_envelope(endpoint.path)]
-    foreign = [endpoint.path for endpoint in endpoints.values() if is_foreign(endpoint.path)]
-    document = encode(domain.document(endpoints, own_service, in_envelope, foreign))
+    document = encode(domain.document(endpoints, own_service, in_envelope))
     page = _PAGE.read_text(encoding="utf-8")
     policy = content_security_policy(page)
 

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Any
 
-from services.gateway.description.domain import document, errors_of
+import msgspec
+
+from services.gateway.description import examples
+from services.gateway.description.domain import document
+from services.gateway.description.responses import errors_of
 from services.gateway.description.routes import content_security_policy
 from services.gateway.system.domain import check_of, degraded, overall
 from shared.clock import utc_now
 from shared.contracts.alerts import CREATE_ALERT, LIST_ALERTS
-from shared.contracts.catalog import ENDPOINTS
+from shared.contracts.catalog import ENDPOINTS, MODULES
+from shared.contracts.constants import Endpoint
+from shared.contracts.doors_elasticsearch import ES_PING
+from shared.contracts.doors_loki import LOKI_PUSH
+from shared.contracts.doors_otlp import OTLP_LOGS
+from shared.contracts.doors_splunk import HEC_EVENT
+from shared.contracts.hunts import RUN_HUNT
+from shared.contracts.investigations import INVESTIGATE
 from shared.contracts.logs import INGEST_LOGS
+from shared.contracts.suppressions import CREATE_SUPPRESSION
 from shared.contracts.system import GET_HEALTH, WS_ALERTS, Health, HealthCheck
+from shared.http_dialects import is_foreign
 
-NAMED = {f"operation_{number}": endpoint for number, endpoint in enumerate(ENDPOINTS.values())}
-API = document(NAMED, "gateway", [path for _, path in ENDPOINTS if path.startswith("/api/v1/")])
+AnyEndpoint = Endpoint[Any, Any, Any]
+SOC_PATHS = [path for _, path in ENDPOINTS if path.startswith("/api/v1/")]
+NUMBERED = {f"operation_{number}": endpoint for number, endpoint in enumerate(ENDPOINTS.values())}
+API = document(NUMBERED, "gateway", SOC_PATHS)
+NAMED_API = document(
+    {name.lower(): one for module in MODULES for name, one in vars(module).items() if isinstance(one, Endpoint)},
+    "gateway",
+    SOC_PATHS,
+)
 
 
 def test_parameters_come_from_path_and_query() -> None:
@@ -35,14 +56,86 @@ def test_times_are_named_as_times() -> None:
     assert "format" not in fields["title"]
 
 
+def _refusals(endpoint: AnyEndpoint) -> dict[int, Any]:
+    told = _operation(endpoint)["responses"]
+    return {
+        int(status): API["components"]["responses"][one["$ref"].rpartition("/")[2]] if "$ref" in one else one
+        for status, one in told.items()
+    }
+
+
+def _operation(endpoint: AnyEndpoint) -> Any:
+    method = "get" if endpoint.method == "WS" else endpoint.method.lower()
+    return API["paths"][endpoint.path][method]
+
+
 def test_every_error_code_of_an_endpoint_has_an_example() -> None:
     for endpoint in ENDPOINTS.values():
-        method = "get" if endpoint.method == "WS" else endpoint.method.lower()
-        responses = API["paths"][endpoint.path][method]["responses"]
+        if is_foreign(endpoint.path):
+            continue
+        refusals = _refusals(endpoint)
         for code in errors_of(endpoint, proxied=endpoint.service != "gateway"):
-            example = responses[str(code.status)]["content"]["application/json"]["examples"][code.code]["value"]
+            if code.status in endpoint.also:
+                continue
+            example = refusals[code.status]["content"]["application/json"]["examples"][code.code]["value"]
             told = example if isinstance(example["error"], str) else example["error"]
             assert told["code"] == code.code
+            assert "application/problem+json" in refusals[code.status]["content"]
+
+
+def test_a_door_refuses_as_its_product_does() -> None:
+    splunk, otlp, loki = _refusals(HEC_EVENT), _refusals(OTLP_LOGS), _refusals(LOKI_PUSH)
+    assert splunk[401]["content"]["application/json"]["example"] == {"text": "Token is required", "code": 2}
+    assert 429 not in splunk, "Splunk's clients are told to come again with 503"
+    assert set(otlp[400]["content"]) == {"application/x-protobuf", "application/json"}
+    assert set(loki[400]["content"]) == {"text/plain"}
+    assert "content" not in _refusals(ES_PING)[401], "the answer to HEAD has no body"
+    for endpoint in (endpoint for endpoint in ENDPOINTS.values() if is_foreign(endpoint.path)):
+        listed = ", ".join(one["description"] for one in _refusals(endpoint).values())
+        assert all(code.code in listed for code in errors_of(endpoint, proxied=True))
+
+
+def test_a_probe_answers_503_in_its_own_shape() -> None:
+    told = _operation(GET_HEALTH)["responses"]
+    assert told["503"]["content"] == told["200"]["content"]
+
+
+def test_what_was_made_leads_to_what_is_done_with_it() -> None:
+    assert _links(CREATE_ALERT)["get_alert"] == {
+        "operationId": "get_alert",
+        "parameters": {"alert_id": "$response.body#/id"},
+    }
+    assert {"update_alert", "acknowledge_alert"} <= set(_links(CREATE_ALERT))
+    assert _links(CREATE_SUPPRESSION)["end_suppression"]["parameters"] == {
+        "rule_id": "$request.path.rule_id",
+        "suppression_id": "$response.body#/id",
+    }
+    assert {"get_hunt_run", "cancel_hunt_run"} & set(_links(RUN_HUNT)) == {"get_hunt_run"}
+    assert "get_investigation" in _links(INVESTIGATE)
+    assert "links" not in _operation(LIST_ALERTS)["responses"]["200"]
+
+
+def _links(endpoint: AnyEndpoint) -> Any:
+    return NAMED_API["paths"][endpoint.path]["post"]["responses"][str(endpoint.status)]["links"]
+
+
+def test_every_link_leads_to_an_operation_and_fills_its_path() -> None:
+    by_name = {one["operationId"]: one for path in NAMED_API["paths"].values() for one in path.values()}
+    for operation in list(by_name.values()):
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                needed = {one["name"] for one in by_name[link["operationId"]]["parameters"] if one.get("in") == "path"}
+                assert set(link["parameters"]) == needed
+
+
+def test_an_example_is_of_the_shape_it_is_an_example_of() -> None:
+    bodies = {kind.__name__: kind for kind in (one.body for one in ENDPOINTS.values()) if kind not in (None, bytes)}
+    for name in examples.BODIES.keys() & bodies.keys():
+        msgspec.convert(examples.BODIES[name], bodies[name])
+    missing = sorted(bodies.keys() - examples.BODIES.keys())
+    assert not missing, f"give them an example in services/gateway/description/examples.py: {missing}"
+    media = {one.path: one.consumes for one in ENDPOINTS.values() if one.body is bytes}
+    assert all(set(given) <= set(media[path]) for path, given in examples.RAW.items())
 
 
 def test_writes_of_other_services_take_an_idempotency_key() -> None:
