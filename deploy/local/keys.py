@@ -1,4 +1,5 @@
-"""The stack's keys: one signing key a service and one for the operator, their public halves, and the agents' tokens.
+"""The stack's keys: one signing key a service and one for the operator, their public halves, the agents' tokens, and
+the key that seals the credentials of users' cloud accounts.
 
 Made once and kept in secrets/. What a key may say is shared/identity.py's business.
 """
@@ -13,6 +14,7 @@ import msgspec
 from deploy.local.layout import DataFolder, write_private
 from shared.identity import Signer, service_principal
 from shared.keyring import new_private_key, service_jwk
+from shared.sealing import new_key_line
 
 OPERATOR = "operator"
 TOKEN_KEY = "token"  # noqa: S105 - the name of a key file
@@ -28,6 +30,8 @@ def ensure_keys(folder: DataFolder, services: Iterable[str]) -> None:
         file = _key_file(folder, name)
         if not file.exists():
             write_private(file, new_private_key())
+    if not (sealing := cloud_key_file(folder)).exists():
+        write_private(sealing, new_key_line())
     jwks = {"keys": [service_jwk(name, _key_file(folder, name).read_text(encoding="utf-8")) for name in signers]}
     write_private(folder.secrets / "identity.jwks", msgspec.json.encode(jwks).decode())
 
@@ -43,6 +47,11 @@ def write_agent_tokens(folder: DataFolder, agents: Iterable[str]) -> None:
 def agent_token_file(folder: DataFolder, agent: str) -> Path:
     """Where the operator's token for one agent is kept."""
     return folder.secrets / f"agent-{agent}.token"
+
+
+def cloud_key_file(folder: DataFolder) -> Path:
+    """Where the keys are kept that seal the credentials of users' cloud accounts."""
+    return _key_file(folder, "cloud")
 
 
 def _key_file(folder: DataFolder, name: str) -> Path:

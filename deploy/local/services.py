@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from deploy.local.keys import cloud_key_file
 from deploy.local.layout import DataFolder
 from deploy.local.ports import HOST
 from deploy.local.process import Command
@@ -130,6 +131,7 @@ class Launcher:
             "AURORA_HTTP_PORT": str(self._ports[service.name]),
             "AURORA_IDENTITY_KEY_FILE": str(folder.secrets / f"{service.name}.key"),
             "AURORA_IDENTITY_JWKS_FILE": str(folder.secrets / "identity.jwks"),
+            "AURORA_RUNTIME_SETTINGS_FILE": str(folder.root / "settings" / f"{service.name}.json"),
             "AURORA_AGENT_URLS": msgspec.json.encode(self.agent_urls()).decode(),
             "PYTHONUNBUFFERED": "1",
         }
@@ -145,6 +147,10 @@ class Launcher:
         if service.name == GATEWAY:
             variables["AURORA_TOKEN_KEY_FILE"] = str(folder.secrets / "token.key")
             variables["AURORA_ADMIN_PASSWORD_FILE"] = str(folder.password_file(ADMIN_SECRET))
+            variables["AURORA_CLOUD_KEY_FILE"] = str(cloud_key_file(folder))
+            if "AURORA_GCP_REDIRECT_URI" not in child_environment({}):
+                # By name: it is what browsers are told to call this machine.
+                variables["AURORA_GCP_REDIRECT_URI"] = f"http://localhost:{self._ports[GATEWAY]}/callback"
         return variables
 
     def _syslog(self) -> dict[str, str]:
