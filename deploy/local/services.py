@@ -44,6 +44,9 @@ SERVICES: tuple[Service, ...] = (
     Service("orchestrator"),
     Service(GATEWAY),
 )
+#: Whoever reaches a stack that listens on loopback is on this machine: they may name a user by X-User-ID, and register
+#: with the rights that the RCA page's samples need. AURORA_TRUSTED_PROXIES="" turns the first off.
+_GATEWAY_DEFAULTS = {"AURORA_TRUSTED_PROXIES": "127.0.0.0/8,::1", "AURORA_REGISTRATION_ROLE": "analyst"}
 #: `-P` keeps the working directory off the import path.
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "services")
 
@@ -62,6 +65,12 @@ def port_names(table: Sequence[Service]) -> list[str]:
 def agent_names(table: Sequence[Service]) -> list[str]:
     """Every agent of the table, in its order."""
     return [agent for service in table for agent in service.agents]
+
+
+def _unless_chosen(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those that the operator's environment doesn't set."""
+    chosen = child_environment({})
+    return {name: value for name, value in variables.items() if name not in chosen}
 
 
 class Launcher:
@@ -148,16 +157,15 @@ class Launcher:
             variables["AURORA_TOKEN_KEY_FILE"] = str(folder.secrets / "token.key")
             variables["AURORA_ADMIN_PASSWORD_FILE"] = str(folder.password_file(ADMIN_SECRET))
             variables["AURORA_CLOUD_KEY_FILE"] = str(cloud_key_file(folder))
-            if "AURORA_GCP_REDIRECT_URI" not in child_environment({}):
+            if not {"AURORA_GCP_REDIRECT_URI", "AURORA_PUBLIC_URL"} & child_environment({}).keys():
                 # By name: it is what browsers are told to call this machine.
                 variables["AURORA_GCP_REDIRECT_URI"] = f"http://localhost:{self._ports[GATEWAY]}/callback"
         return variables
 
     def _syslog(self) -> dict[str, str]:
         """Loopback, unless the operator says where; "" is not at all."""
-        chosen = child_environment({})
-        names = ("AURORA_SYSLOG_UDP", "AURORA_SYSLOG_TCP")
-        return {name: f"{HOST}:{self._ports[SYSLOG]}" for name in names if name not in chosen}
+        address = f"{HOST}:{self._ports[SYSLOG]}"
+        return _unless_chosen({"AURORA_SYSLOG_UDP": address, "AURORA_SYSLOG_TCP": address})
 
     def _shared_servers(self, service: Service) -> dict[str, str]:
         nats, redis = self._addresses.nats(service.name), self._addresses.redis()

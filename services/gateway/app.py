@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from services.gateway import origin
 from services.gateway.accounts.changes import Changes
@@ -13,32 +15,45 @@ from services.gateway.accounts.routes import routes as account_routes
 from services.gateway.accounts.service import Accounts
 from services.gateway.accounts.store import UserStore
 from services.gateway.admission import domain as admission
-from services.gateway.admission.routes import PRINCIPAL, Door, is_stream, principal_of
+from services.gateway.admission.routes import PRINCIPAL, Door, principal_of
 from services.gateway.admission.service import Limits, Refusals, SignInThrottle
+from services.gateway.arrival import Arrive, arrivals
 from services.gateway.audit.routes import routes as audit_routes
 from services.gateway.audit.service import Audit
-from services.gateway.cloud.aws import Aws
-from services.gateway.cloud.azure import Azure
-from services.gateway.cloud.google import Google
-from services.gateway.cloud.revocations import Revocations
+from services.gateway.browser import SIGN_IN_SECONDS
+from services.gateway.callers import Callers, Pages
+from services.gateway.cloud.assembly import cloud, is_secure
 from services.gateway.cloud.routes import routes as cloud_routes
-from services.gateway.cloud.service import Cloud
-from services.gateway.cloud.store import CloudStore
 from services.gateway.description.routes import routes as description_routes
 from services.gateway.description.routes import welcome
+from services.gateway.federation.service import Federation, Flows
+from services.gateway.federation.store import IdentityStore
 from services.gateway.idempotency.routes import OnceOnly
 from services.gateway.idempotency.service import Idempotency
-from services.gateway.keys.domain import presented
 from services.gateway.keys.routes import routes as key_routes
 from services.gateway.keys.service import Keys
 from services.gateway.keys.store import KeyStore
+from services.gateway.oidc import domain as oidc
+from services.gateway.oidc import provider as oidc_provider
+from services.gateway.oidc.routes import routes as oidc_routes
+from services.gateway.oidc.service import Oidc
 from services.gateway.proxy.routes import add_routes
 from services.gateway.proxy.service import Forwarder
+from services.gateway.rca.domain import Registration, registration
+from services.gateway.rca.routes import routes as rca_routes
+from services.gateway.rca.service import RcaAccounts
+from services.gateway.runtime_settings.routes import routes as settings_routes
+from services.gateway.runtime_settings.service import RuntimeSettingsService
+from services.gateway.saml import domain as saml
+from services.gateway.saml import providers as saml_providers
+from services.gateway.saml.routes import routes as saml_routes
+from services.gateway.saml.service import Replays, Saml
+from services.gateway.sessions.browsers import Browsers
 from services.gateway.sessions.routes import routes as session_routes
 from services.gateway.sessions.service import Sessions
 from services.gateway.sessions.store import SessionStore
 from services.gateway.sessions.tokens import AccessTokens
-from services.gateway.settings import GatewaySettings
+from services.gateway.settings import FederationSettings, GatewaySettings
 from services.gateway.streams.routes import Sockets
 from services.gateway.streams.routes import routes as stream_routes
 from services.gateway.streams.service import Streams, Tickets
@@ -47,15 +62,19 @@ from services.gateway.system.service import Installation
 from shared import config
 from shared.cache import Cache
 from shared.contracts.catalog import ENDPOINTS
+from shared.contracts.federation import OIDC_CALLBACK
 from shared.contracts.identity import AuthProvider
-from shared.http import application
-from shared.identity import Principal, bearer
+from shared.errors import AuroraError
+from shared.http import Route, application
+from shared.identity import Principal
 from shared.keyring import SigningKey
 from shared.postgres import Database
 from shared.runtime import Platform
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _KEEPALIVE_SECONDS = 75
+#: How long an identity provider may take to answer.
+_PROVIDER_SECONDS = 8.0
 
 
 async def start(platform: Platform) -> None:
@@ -68,24 +87,38 @@ async def start(platform: Platform) -> None:
     platform.on_stop(passwords.close)
     accounts = Accounts(users, passwords, audit)
     await accounts.ensure_first_user(settings.admin_password_file)
-    throttle = SignInThrottle(cache, settings.login_attempts_per_minute)
+    throttle = SignInThrottle(cache, lambda: platform.live.current.login_attempts_per_minute)
     sessions = _sessions(platform, settings, database, cache, accounts, throttle, audit)
-    keys = Keys(KeyStore(database), accounts, sessions, audit)
+    key_store = KeyStore(database)
+    checked = CheckedKeys(key_store)
+    keys = Keys(key_store, checked, sessions, audit)
+    platform.spawn("checked keys", checked.follow())
     platform.spawn("keys", keys.keep_house())
     changes = Changes(users, accounts, passwords, sessions, keys, throttle, audit)
+    browsers = Browsers(SessionStore(database), sessions, settings.refresh_token_seconds)
+    federated = _federated(platform, database, cache, accounts, changes, audit)
     tickets = Tickets(cache)
     streams = Streams(await platform.bus())
     sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
     installation = Installation(platform.health, settings.upstreams())
     platform.on_stop(installation.close)
-    door = _door(settings, cache, sessions, keys, tickets, audit)
+    signing_up = _registration(platform, settings)
+    rca = RcaAccounts(accounts, changes, sessions, browsers, audit, lambda: signing_up)
+    callers = _callers(settings, sessions, browsers, keys, tickets, rca)
+    limits = Limits(cache, sessions, lambda: platform.live.current)
+    door = Door(callers.identify, limits, Refusals(audit), callers.pages.frontend, callers.trusted)
+    clouds = cloud(platform, database, cache, accounts, audit)
     app = application(
         platform.name,
         [
             *account_routes(accounts, changes, door.address_of),
-            *session_routes(sessions, door.address_of, _no_others),
+            *session_routes(sessions, door.address_of, federated.ways),
+            *federated.routes(arrivals(sessions, browsers, door.address_of)),
+            *rca_routes(rca, door.address_of, callers.pages.require_none_other, browsers.life_seconds),
             *key_routes(keys),
             *audit_routes(audit),
+            *cloud_routes(clouds, _whoever(door), secure=is_secure(platform), frontend=door.frontend),
+            *settings_routes(await _runtime_settings(platform, database, audit)),
             *stream_routes(sockets, tickets),
             *system_routes(installation),
             *description_routes(platform.name),
@@ -107,8 +140,60 @@ async def _audit(platform: Platform, database: Database) -> Audit:
     return audit
 
 
-async def _no_others() -> list[AuthProvider]:
-    return []
+async def _runtime_settings(platform: Platform, database: Database, audit: Audit) -> RuntimeSettingsService:
+    runtime_settings = RuntimeSettingsService(database, platform.live, audit)
+    await runtime_settings.refresh()
+    bus = await platform.bus()
+    platform.spawn("settings", runtime_settings.tell(bus))
+    platform.spawn("settings-changes", runtime_settings.listen(bus))
+    return runtime_settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Federated:
+    """The ways in by a provider of identities."""
+
+    oidc: Oidc
+    saml: Saml
+    secure: bool
+
+    async def ways(self) -> list[AuthProvider]:
+        """For whoever asks how to sign in."""
+        return [*self.oidc.ways(), *self.saml.ways()]
+
+    def routes(self, arrive: Arrive) -> list[Route]:
+        """Their routes; `arrive` ends a sign-in."""
+        secure = self.secure
+        return [*oidc_routes(self.oidc, arrive, secure=secure), *saml_routes(self.saml, arrive, secure=secure)]
+
+
+def _federated(
+    platform: Platform, database: Database, cache: Cache, accounts: Accounts, changes: Changes, audit: Audit
+) -> _Federated:
+    settings = platform.settings(FederationSettings)
+    url = settings.public_url.rstrip("/")
+    if settings.has_providers:
+        try:
+            trusted_url(url)
+        except ValueError as error:
+            raise config.ConfigError(f"AURORA_PUBLIC_URL {error}; providers send browsers back there") from error
+    outbound = Outbound(timeout_seconds=_PROVIDER_SECONDS)
+    platform.on_stop(outbound.close)
+    federation = Federation(IdentityStore(database), accounts, changes, audit)
+    by_oidc = Oidc(
+        oidc_provider.load(settings.oidc_providers_file, url + OIDC_CALLBACK.path, outbound),
+        Flows(cache, oidc.Flow, "oidc", SIGN_IN_SECONDS),
+        federation,
+    )
+    by_saml = Saml(
+        saml_providers.load(settings.saml_providers_file, url),
+        Flows(cache, saml.Flow, "saml", SIGN_IN_SECONDS),
+        Replays(cache),
+        federation,
+        url,
+    )
+    platform.on_stop(by_saml.close)
+    return _Federated(by_oidc, by_saml, url.startswith("https:"))
 
 
 def _sessions(
@@ -131,24 +216,46 @@ def _sessions(
     return sessions
 
 
-def _door(
-    settings: GatewaySettings, cache: Cache, sessions: Sessions, keys: Keys, tickets: Tickets, audit: Audit
-) -> Door:
-    async def identify(request: web.Request) -> Principal:
-        ticket = request.query.get("ticket")
-        if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
-            return await tickets.redeem(ticket)
-        key = presented(request.headers)
-        if key is not None:
-            return await keys.identify(key)
-        return sessions.identify(bearer(request.headers.get(hdrs.AUTHORIZATION)))
+def _registration(platform: Platform, settings: GatewaySettings) -> Registration:
+    """As configured; where a provider of identities is, nobody registers unless that is asked for."""
+    provided = platform.settings(FederationSettings).has_providers
+    is_open = not provided if settings.registration is None else settings.registration
+    try:
+        return registration(is_open, settings.registration_role)
+    except ValueError as error:
+        raise config.ConfigError(f"AURORA_REGISTRATION_ROLE {error}") from error
 
-    limits = Limits(cache, sessions, lambda: settings)
+
+def _callers(
+    settings: GatewaySettings,
+    sessions: Sessions,
+    browsers: Browsers,
+    keys: Keys,
+    tickets: Tickets,
+    rca: RcaAccounts,
+) -> Callers:
     try:
         trusted = admission.networks(settings.trusted_proxies)
     except ValueError as error:
         raise config.ConfigError("AURORA_TRUSTED_PROXIES is not a list of addresses and networks") from error
-    return Door(identify, limits, Refusals(audit), settings.frontend_url.rstrip("/"), trusted)
+    pages = Pages(settings.frontend_url.rstrip("/"))
+    return Callers(sessions, browsers, keys, tickets, rca, pages, trusted)
+
+
+def _whoever(door: Door) -> Callable[[web.Request], Awaitable[Principal | None]]:
+    """Whose request it is where nobody must be signed in: None without anything that is good."""
+
+    async def whoever(request: web.Request) -> Principal | None:
+        try:
+            principal = await door.identify(request)
+            await door.limits.sessions.require_alive(principal)
+        except AuroraError as error:
+            if error.code.status == 401:
+                return None
+            raise
+        return principal
+
+    return whoever
 
 
 def _add_proxy(app: web.Application, platform: Platform, settings: GatewaySettings, cache: Cache) -> None:

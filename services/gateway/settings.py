@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """Read from AURORA_<FIELD>. Times in seconds, limits per minute."""
+    """Read from AURORA_<FIELD>. Times in seconds. Rates are runtime settings: shared/live_settings.py."""
 
     #: Ed25519 key (PEM) that signs access tokens.
     token_key_file: Path
@@ -24,17 +24,15 @@ class GatewaySettings:
     agents_url: str = ""
     #: The one foreign origin whose pages may call this API (CORS), for example https://soc.example.org.
     frontend_url: str = ""
-    #: Addresses or networks whose X-Forwarded-For is believed.
+    #: Addresses or networks whose X-Forwarded-For is believed, and which may name a user by X-User-ID (RCA paths).
     trusted_proxies: tuple[str, ...] = ()
+    #: Whether people may make accounts for themselves; not set: unless an identity provider is configured.
+    registration: bool | None = None
+    #: What those may do: viewer, operator or analyst.
+    registration_role: str = "viewer"
     access_token_seconds: int = 15 * 60
     #: A session that isn't refreshed for so long is over.
     refresh_token_seconds: int = 14 * 24 * 3600
-    requests_per_minute: int = 1200
-    #: On the paths of the RCA API.
-    rca_requests_per_minute: int = 100
-    #: Chat, on both APIs.
-    chat_requests_per_minute: int = 20
-    login_attempts_per_minute: int = 10
     #: Password checks at the same time: each keeps one core busy for about 0.3 s.
     password_workers: int = 2
     #: A WebSocket client that takes nothing for so long is closed with 1013.
@@ -55,6 +53,23 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True)
+class FederationSettings:
+    """Providers of identities (docs/identity.md)."""
+
+    #: Where browsers reach this gateway, for example https://soc.example.org: providers send them back there.
+    public_url: str = ""
+    #: OpenID Connect providers, YAML or JSON.
+    oidc_providers_file: Path | None = None
+    #: SAML identity providers, YAML or JSON.
+    saml_providers_file: Path | None = None
+
+    @property
+    def has_providers(self) -> bool:
+        """Whether people may come by a provider: then registering isn't for everybody."""
+        return self.oidc_providers_file is not None or self.saml_providers_file is not None
+
+
+@dataclass(frozen=True)
 class CloudSettings:
     """Cloud accounts of users (docs/cloud.md). URLs are https, or http on loopback. Times in seconds."""
 
@@ -64,8 +79,10 @@ class CloudSettings:
     #: The OAuth client of this installation at Google.
     gcp_client_id: str = ""
     gcp_client_secret_file: Path | None = None
-    #: This gateway's /callback as browsers reach it, as it is registered at Google.
-    gcp_redirect_uri: str = "http://localhost:5080/callback"
+    #: This gateway's /callback as it is registered at Google; by default that of AURORA_PUBLIC_URL.
+    gcp_redirect_uri: str = ""
+    #: Where browsers reach this gateway.
+    public_url: str = "http://localhost:5080"
     gcp_scopes: str = "https://www.googleapis.com/auth/cloud-platform.read-only"
     gcp_auth_url: str = "https://accounts.google.com/o/oauth2/auth"
     gcp_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
@@ -81,3 +98,8 @@ class CloudSettings:
     cloud_timeout_seconds: float = 10.0
     #: The first wait before a revocation is tried again; later ones are longer, up to 15 minutes.
     cloud_retry_seconds: float = 10.0
+
+    @property
+    def callback_url(self) -> str:
+        """Where Google sends browsers back to."""
+        return self.gcp_redirect_uri or f"{self.public_url.rstrip('/')}/callback"

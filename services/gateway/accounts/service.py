@@ -82,7 +82,7 @@ class Accounts:
 
     async def _checked(self, found: Credentials | None, password: str) -> User:
         matches = await self._passwords.match(password, None if found is None else found.password_hash)
-        if found is None or not matches or found.user.disabled_at is not None:
+        if found is None or not matches or found.user.disabled_at is not None or found.user.role == "api_service":
             raise AuroraError(INVALID_CREDENTIALS)
         return found.user
 

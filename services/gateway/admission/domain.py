@@ -31,23 +31,14 @@ LimitName = Literal["soc", "rca", "chat"]
 _CHAT_PREFIXES = ("/chat_api/", "/api/v1/chat/completions", "/api/v1/chat/stream")
 _CHAT_WITHIN = ("/api/incidents/", "/chat")
 
-#: On every response. A page of its own content sets its own Content-Security-Policy.
-SECURITY_HEADERS: Mapping[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-site",
-    "Cache-Control": "no-store",
-}
-
 _ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS, PATCH"
 _ALLOWED_HEADERS = (
     "Content-Type, X-Provider, X-Requested-With, X-User-ID, Authorization, X-Provider-Preference, "
-    "X-API-Key, X-Request-ID, Idempotency-Key, traceparent"
+    "X-API-Key, X-Request-ID, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
 )
 _EXPOSED_HEADERS = (
     "X-API-Version, X-Request-ID, X-AuroraSOC-Mode, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
-    "RateLimit, RateLimit-Policy, Retry-After, Deprecation, Sunset, Link, Idempotency-Replayed"
+    "RateLimit, RateLimit-Policy, Retry-After, ETag, Location, Deprecation, Sunset, Link, Idempotency-Replayed"
 )
 
 
@@ -135,6 +126,12 @@ class LocalCounters:
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Addresses and networks as networks. Raises ValueError for anything else."""
     return tuple(ip_network(text, strict=False) for text in texts)
+
+
+def is_trusted(remote: str | None, trusted: tuple[Network, ...]) -> bool:
+    """Whether a peer's address is one of the trusted ones."""
+    address = _parsed(remote)
+    return address is not None and any(address in network for network in trusted)
 
 
 def client_address(remote: str | None, forwarded_for: str | None, trusted: tuple[Network, ...]) -> str:

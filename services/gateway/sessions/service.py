@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from services.gateway.sessions import domain
 from services.gateway.sessions.domain import NewSession, Person, RevocationReason
@@ -26,6 +26,7 @@ from shared.identity import Principal
 from shared.log import get_logger
 from shared.postgres import Connection
 
+Somebody = TypeVar("Somebody")
 _KEEP_EXPIRED = timedelta(days=1)
 #: So many of a user's sessions are shown at most, the newest.
 _LISTED = 200
@@ -89,19 +90,27 @@ class Sessions:
 
     async def sign_in(self, username: str, password: str, address: str) -> TokenResponse:
         """A new session. Raises AURORA-4012 and AURORA-4290; either is logged with account and address."""
+        person = await self.proven(username, address, lambda: self._people.check_password(username, password))
+        return await self.open_for(person, how="password", address=address)
+
+    async def proven(self, account: str, address: str, check: Callable[[], Awaitable[Somebody]]) -> Somebody:
+        """Whom `check` finds. Attempts are counted; what it refuses is logged and recorded.
+
+        Raises AURORA-4290 for an attempt too many, and whatever `check` raises.
+        """
         try:
-            await self._throttle.attempt(username, address)
-            person = await self._people.check_password(username, password)
-            await self._throttle.succeeded(username, address)
+            await self._throttle.attempt(account, address)
+            person = await check()
+            await self._throttle.succeeded(account, address)
         except AuroraError as error:
-            _log.warning("sign-in refused", account=username, address=address, code=error.code.code)
+            _log.warning("sign-in refused", account=account, address=address, code=error.code.code)
             action = "session.throttled" if error.code is RATE_LIMITED else "session.failed"
             detail = {"code": error.code.code}
             await self._journal.record(
-                action, actor=None, outcome="failure", target=username, address=address, detail=detail
+                action, actor=None, outcome="failure", target=account, address=address, detail=detail
             )
             raise
-        return await self.open_for(person, how="password", address=address)
+        return person
 
     async def open_for(self, person: Person, *, how: str, address: str | None) -> TokenResponse:
         """A new session for a program whose user has proved who they are, in the way that `how` names.
