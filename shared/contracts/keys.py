@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.constants import AUTHENTICATED, Endpoint
-from shared.errors import INSUFFICIENT_PERMISSIONS, NOT_FOUND, UNAVAILABLE, VALIDATION
+from shared.errors import CONFLICT, INSUFFICIENT_PERMISSIONS, NOT_FOUND, UNAVAILABLE, VALIDATION
 
 KeyName = Annotated[str, Meta(min_length=1, max_length=128)]
 
@@ -23,8 +23,17 @@ class CreateApiKey(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class RotateApiKey(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`grace_seconds`: how long the secret until now is taken beside the new one, at most a week."""
+
+    grace_seconds: Annotated[int, Meta(ge=0, le=7 * 24 * 3600)] = 0
+
+
 class ApiKey(msgspec.Struct, kw_only=True):
-    """A key without its secret. `user_id` created it; `last_used_at` may be some seconds behind."""
+    """A key without its secret. `user_id` created it; `last_used_at` may be some seconds behind.
+
+    `rotated_at` is when it got the secret it has, `previous_until` the end of the one before, where that is to come.
+    """
 
     id: str
     name: str
@@ -33,6 +42,8 @@ class ApiKey(msgspec.Struct, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    rotated_at: datetime | None = None
+    previous_until: datetime | None = None
 
 
 class CreatedApiKey(ApiKey, kw_only=True):
@@ -74,4 +85,16 @@ REVOKE_API_KEY = Endpoint(
     status=204,
     errors=(NOT_FOUND, INSUFFICIENT_PERMISSIONS, UNAVAILABLE),
     tag="Auth",
+)
+ROTATE_API_KEY = Endpoint(
+    "POST",
+    "/api/v1/auth/api-keys/{key_id}/rotate",
+    AUTHENTICATED,
+    service="gateway",
+    summary="Give an API key a new secret",
+    body=RotateApiKey,
+    returns=CreatedApiKey,
+    errors=(NOT_FOUND, INSUFFICIENT_PERMISSIONS, CONFLICT, VALIDATION, UNAVAILABLE),
+    tag="Auth",
+    max_body=16 * 1024,
 )

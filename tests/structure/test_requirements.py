@@ -50,6 +50,7 @@ BESIDE_THE_PAGES = {
     "/api/v1/siem/sources/{name}": "issue 3, Intake: retention per source",
     "/api/v1/siem/dead-letters": "issue 3, Intake: a dead-letter store with reason",
     "/api/v1/siem/dead-letters/{dead_letter_id}/replay": "issue 3, Intake: and replay",
+    "/api/v1/auth/api-keys/{key_id}/rotate": "issue 4, API keys: rotation",
     "/api/v1/audit": "issue 4, Audit log: for administrators",
     "/api/v1/detections/rules/import": "DECISIONS, Shapes: `aurora rules import`",
 }

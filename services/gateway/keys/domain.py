@@ -8,8 +8,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from shared.contracts.constants import SCOPES
 from shared.contracts.identity import Role
@@ -33,7 +33,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept."""
+    """A key as it is kept. `previous_hash` is of the secret before the present one, taken until `previous_until`."""
 
     id: str
     user_id: str
@@ -44,6 +44,21 @@ class Key:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    rotated_at: datetime | None = None
+    previous_hash: bytes | None = None
+    previous_until: datetime | None = None
+
+    def takes(self, secret: str, now: datetime) -> bool:
+        """Whether this is the key's secret, or the one before while that is still taken."""
+        if matches(secret, self.secret_hash):
+            return True
+        if self.previous_hash is None or self.previous_until is None or self.previous_until <= now:
+            return False
+        return matches(secret, self.previous_hash)
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the key has expired."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 def text_of(key_id: str, secret: str) -> str:
@@ -149,6 +164,13 @@ def granted(asked: Iterable[str], creator: Principal) -> tuple[str, ...]:
         if scope not in creator.permissions:
             raise field_error(f"body.scopes[{number}]", "is beyond what you may do yourself")
     return scopes
+
+
+def rotated(key: Key, new_hash: bytes, now: datetime, grace_seconds: int) -> Key:
+    """The key with a new secret. Of the secrets before only the latest is taken on, and only with a grace."""
+    until = now + timedelta(seconds=grace_seconds) if grace_seconds else None
+    previous = key.secret_hash if grace_seconds else None
+    return replace(key, secret_hash=new_hash, rotated_at=now, previous_hash=previous, previous_until=until)
 
 
 def principal_of(key: Key, owner_role: Role) -> Principal:

@@ -1,4 +1,4 @@
-"""Create, list and revoke API keys."""
+"""Create, list, rotate and revoke API keys."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from shared.contracts.keys import (
     CREATE_API_KEY,
     LIST_API_KEYS,
     REVOKE_API_KEY,
+    ROTATE_API_KEY,
     ApiKey,
     CreateApiKey,
     CreatedApiKey,
+    RotateApiKey,
 )
 from shared.http import Call, Route, bind
 
@@ -27,4 +29,12 @@ def routes(keys: Keys) -> list[Route]:
     async def revoke(call: Call[None, None]) -> None:
         await keys.revoke(call.principal, call.path["key_id"])
 
-    return [bind(LIST_API_KEYS, listed), bind(CREATE_API_KEY, create), bind(REVOKE_API_KEY, revoke)]
+    async def rotate(call: Call[None, RotateApiKey]) -> CreatedApiKey:
+        return await keys.rotate(call.principal, call.path["key_id"], call.body)
+
+    return [
+        bind(LIST_API_KEYS, listed),
+        bind(CREATE_API_KEY, create),
+        bind(REVOKE_API_KEY, revoke),
+        bind(ROTATE_API_KEY, rotate),
+    ]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from services.gateway.keys.domain import Key
+from shared.contracts.identity import Role
 from shared.postgres import Connection, Database
 
-_COLUMNS = "id, user_id, name, scopes, secret_hash, created_at, expires_at, last_used_at, revoked_at"
+_COLUMNS = (
+    "id, user_id, name, scopes, secret_hash, created_at, expires_at, last_used_at, revoked_at, rotated_at,"
+    " previous_hash, previous_until"
+)
 _REPUBLISHED_AT_ONCE = 10_000
 
 
@@ -20,9 +25,13 @@ class KeyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, key: Key) -> None:
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """For a change and the record of it."""
+        return self._database.transaction()
+
+    async def add(self, connection: Connection, key: Key) -> None:
         """Stores a new key."""
-        await self._database.execute(
+        await connection.execute(
             "INSERT INTO api_keys (id, user_id, name, scopes, secret_hash, created_at, expires_at)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7)",
             UUID(key.id),
@@ -34,13 +43,37 @@ class KeyStore:
             key.expires_at,
         )
 
-    async def get(self, key_id: str) -> Key | None:
-        """The key, revoked or not."""
-        row = await self._database.fetchrow(
-            f"SELECT {_COLUMNS} FROM api_keys WHERE id = $1",  # noqa: S608 - constant
+    async def usable(self, key_ids: Collection[str]) -> list[tuple[Key, Role]]:
+        """Those of the keys that aren't revoked and whose owner may sign in, each with its owner's role."""
+        columns = ", ".join(f"k.{name.strip()}" for name in _COLUMNS.split(","))
+        rows = await self._database.fetch(
+            f"SELECT {columns}, u.role FROM api_keys k JOIN users u ON u.id = k.user_id"  # noqa: S608 - constant
+            " WHERE k.id = ANY($1) AND k.revoked_at IS NULL AND u.disabled_at IS NULL AND u.deleted_at IS NULL",
+            [UUID(key_id) for key_id in key_ids],
+        )
+        return [(_key(row), row["role"]) for row in rows]
+
+    async def lock(self, connection: Connection, key_id: str, user_id: str) -> Key | None:
+        """That user's key, unless revoked, held until the transaction ends."""
+        row = await connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM api_keys"  # noqa: S608 - constant
+            " WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL FOR UPDATE",
             UUID(key_id),
+            user_id,
         )
         return None if row is None else _key(row)
+
+    async def rotate(self, connection: Connection, key: Key) -> None:
+        """Stores the key's new secret, and how long the one before is taken."""
+        await connection.execute(
+            "UPDATE api_keys SET secret_hash = $2, rotated_at = $3, previous_hash = $4, previous_until = $5"
+            " WHERE id = $1",
+            UUID(key.id),
+            key.secret_hash,
+            key.rotated_at,
+            key.previous_hash,
+            key.previous_until,
+        )
 
     async def page(self, user_id: str | None, before: str | None, limit: int) -> list[Key]:
         """Keys that aren't revoked, newest first, created before the key `before`."""
@@ -54,9 +87,9 @@ class KeyStore:
         )
         return [_key(row) for row in rows]
 
-    async def revoke(self, key_id: str, user_id: str | None, now: datetime) -> bool:
+    async def revoke(self, connection: Connection, key_id: str, user_id: str | None, now: datetime) -> bool:
         """Marks the key as revoked, the first time stands; False when that user has no such key."""
-        changed = await self._database.execute(
+        changed = await connection.execute(
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3)"
             " WHERE id = $1 AND ($2::text IS NULL OR user_id = $2)",
             UUID(key_id),
@@ -102,4 +135,7 @@ def _key(row: Any) -> Key:
         row["expires_at"],
         row["last_used_at"],
         row["revoked_at"],
+        row["rotated_at"],
+        row["previous_hash"],
+        row["previous_until"],
     )
