@@ -125,8 +125,7 @@ async def _observe(request: web.Request, handler: AiohttpHandler) -> web.StreamR
     with telemetry.span(f"{request.method} {route}", request.headers, request_id):
         response = await handler(request)
         seconds = time.perf_counter() - started
-        telemetry.HTTP_REQUESTS.labels(service, request.method, route, response.status).inc()
-        telemetry.HTTP_SECONDS.labels(service, request.method, route).observe(seconds)
+        telemetry.http_answered(service, request.method, route, response.status, seconds)
         _log.info(
             "request",
             method=request.method,

@@ -1,11 +1,14 @@
 """Request ids, W3C traceparent and Prometheus metrics: what ties one action together across processes.
 
 The current request id and span travel in context variables; `headers()` puts them on an outgoing call or event.
-Spans are OpenTelemetry's; an exporter is a deployment's choice, ids are always made and passed on.
+Spans are OpenTelemetry's; a provider that exports them is a deployment's choice. Ids are always made and passed on, and
+without a provider nothing else is: a span that is recorded for nobody costs 40 µs, its ids a fifth of that.
 """
 
 from __future__ import annotations
 
+import functools
+import random
 import re
 import secrets
 import uuid
@@ -14,9 +17,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import structlog
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry import context, trace
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -41,7 +43,8 @@ WEBSOCKET_SLOW_READERS = Counter(
 
 _request_id: ContextVar[str] = ContextVar("aurora_request_id", default="")
 _propagator = TraceContextTextMapPropagator()
-_tracer = TracerProvider().get_tracer("aurora")
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_STATE_HEADER = "tracestate"
 
 
 def request_id() -> str:
@@ -59,7 +62,11 @@ def accept_request_id(incoming: str | None) -> str:
 def headers() -> dict[str, str]:
     """X-Request-ID and traceparent of the running task, for an outgoing call or event."""
     carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
+    here = trace.get_current_span().get_span_context()
+    if here.is_valid:
+        carrier[TRACEPARENT_HEADER] = f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
+        if here.trace_state:
+            carrier[_STATE_HEADER] = here.trace_state.to_header()
     current = _request_id.get()
     if current:
         carrier[REQUEST_ID_HEADER] = current
@@ -71,19 +78,63 @@ def traceparent() -> str | None:
     return headers().get(TRACEPARENT_HEADER)
 
 
+def http_answered(service: str, method: str, route: str, status: int, seconds: float) -> None:
+    """Counts an answered request. `route` is one of the service's own, so the combinations are few."""
+    key = service, method, route, status
+    known = _answered.get(key)
+    if known is None:
+        counter = HTTP_REQUESTS.labels(service, method, route, status)
+        known = _answered[key] = counter, HTTP_SECONDS.labels(service, method, route)
+    known[0].inc()
+    known[1].observe(seconds)
+
+
+_answered: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
+
+
+@functools.cache
+def _tracer() -> trace.Tracer | None:
+    """Of the provider that the deployment installed before the first span; None when it installed none."""
+    provider = trace.get_tracer_provider()
+    return None if isinstance(provider, trace.ProxyTracerProvider) else provider.get_tracer("aurora")
+
+
+def _parent(carrier: Mapping[str, str]) -> context.Context | None:
+    """What the carrier's traceparent says. Its names are in lower case, or it compares them without."""
+    if TRACEPARENT_HEADER not in carrier:
+        return None
+    names = (TRACEPARENT_HEADER, _STATE_HEADER)
+    return _propagator.extract({name: carrier[name] for name in names if name in carrier}, context.Context())
+
+
+def _ids_only(parent: context.Context | None) -> Span:
+    """A span that is in its parent's trace, or begins one, and records nothing."""
+    span_id = random.getrandbits(64) or 1
+    if parent is not None:
+        above = trace.get_current_span(parent).get_span_context()
+        if above.is_valid:
+            return NonRecordingSpan(SpanContext(above.trace_id, span_id, False, above.trace_flags, above.trace_state))
+    trace_id = random.getrandbits(128) or 1
+    return NonRecordingSpan(SpanContext(trace_id, span_id, False, _SAMPLED))
+
+
 @contextmanager
 def span(name: str, carrier: Mapping[str, str], request: str = "", *, server: bool = True) -> Iterator[Span]:
     """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log."""
-    parent = _propagator.extract({key.lower(): value for key, value in carrier.items()})
+    tracer, parent = _tracer(), _parent(carrier)
     kind = SpanKind.SERVER if server else SpanKind.CLIENT
-    with _tracer.start_as_current_span(name, context=parent, kind=kind, record_exception=False) as current:
-        token = _request_id.set(request)
-        trace_id = trace.format_trace_id(current.get_span_context().trace_id)
-        with structlog.contextvars.bound_contextvars(request_id=request, trace_id=trace_id):
-            try:
-                yield current
-            finally:
-                _request_id.reset(token)
+    current = _ids_only(parent) if tracer is None else tracer.start_span(name, parent or context.Context(), kind)
+    attached = context.attach(trace.set_span_in_context(current))
+    token = _request_id.set(request)
+    trace_id = f"{current.get_span_context().trace_id:032x}"
+    ids = structlog.contextvars.bind_contextvars(request_id=request, trace_id=trace_id)
+    try:
+        yield current
+    finally:
+        structlog.contextvars.reset_contextvars(**ids)
+        _request_id.reset(token)
+        context.detach(attached)
+        current.end()
 
 
 @contextmanager

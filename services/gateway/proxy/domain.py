@@ -5,7 +5,7 @@ Both lists name what passes; everything else stays behind, so that no client can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +18,6 @@ REQUEST_HEADERS = (
     "Accept-Encoding",
     "Accept-Language",
     "Content-Encoding",
-    "Content-Length",
     "Content-Type",
     "If-Match",
     "If-Modified-Since",
@@ -45,11 +44,17 @@ RESPONSE_HEADERS = (
     "X-Aurora-Error",
     "X-Elastic-Product",
 )
+_RETURNED = {name.lower(): name for name in RESPONSE_HEADERS}
 
 
-def passing(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The named headers that are there. `headers` compares names without case."""
-    return {name: headers[name] for name in names if name in headers}
+def passing(headers: Mapping[str, str]) -> dict[str, str]:
+    """The client's headers that the service gets. `headers` compares names without case."""
+    return {name: headers[name] for name in REQUEST_HEADERS if name in headers}
+
+
+def returning(headers: Mapping[str, str]) -> dict[str, str]:
+    """The service's headers that the client gets. `headers` has lower-case names."""
+    return {_RETURNED[name]: value for name, value in headers.items() if name in _RETURNED}
 
 
 def target(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str], raw_query: str) -> str:

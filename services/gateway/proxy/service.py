@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 from aiohttp import hdrs, web
-from yarl import URL
 
 from services.gateway.proxy import domain
 from shared import telemetry
@@ -26,16 +25,17 @@ from shared.errors import (
     UNAVAILABLE,
     AuroraError,
 )
-from shared.http_dialects import code_in
+from shared.http_dialects import CODE_HEADER
 from shared.identity import Principal, Signer
 from shared.log import get_logger
+from shared.upstream import Answer, AnswerLate, Pool, UpstreamError
 
 AnyEndpoint = Endpoint[Any, Any, Any]
 #: A request's body up to this size, and an answer's, is passed on in one piece.
 _SMALL_REQUEST = 64 * 1024
 _SMALL_ANSWER = 256 * 1024
 _CLIENT_PAUSE_SECONDS = 30
-_NOT_FROM_OUR_HEADERS = frozenset({hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE})
+_CODE_HEADER = CODE_HEADER.lower()
 _log = get_logger("proxy")
 
 
@@ -82,15 +82,9 @@ class Forwarder:
     """Knows where each service is, and how to speak to it."""
 
     def __init__(self, upstreams: Mapping[str, str], signer: Signer) -> None:
-        self._upstreams = upstreams
+        """Raises ValueError for an upstream that is no URL."""
+        self._pools = {service: Pool(url) for service, url in upstreams.items()}
         self._signer = signer
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=512, limit_per_host=256, keepalive_timeout=30, ttl_dns_cache=60),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_NOT_FROM_OUR_HEADERS,
-            read_bufsize=2**18,
-        )
 
     async def forward(
         self,
@@ -112,37 +106,35 @@ class Forwarder:
         try:
             async with await self._ask(request, endpoint, principal, upload) as answer:
                 return await _pass_on(request, endpoint, answer, received)
-        except TimeoutError as error:
+        except AnswerLate as error:
             raise AuroraError(DEADLINE_EXCEEDED, {"service": endpoint.service}) from error
-        except (aiohttp.ClientError, OSError) as error:
-            if upload.refusal is not None:
-                raise upload.refusal from error
-            if isinstance(error, ConnectionResetError) and not isinstance(error, aiohttp.ClientError):
-                raise  # the client's connection, not the service's
-            _log.warning("service can't be reached", asked=endpoint.service, reason=type(error).__name__)
+        except UpstreamError as error:
+            _log.warning("service can't be reached", asked=endpoint.service, reason=f"{type(error).__name__}: {error}")
             raise AuroraError(UNAVAILABLE, {"service": endpoint.service}) from error
 
-    async def _ask(
-        self, request: web.Request, endpoint: AnyEndpoint, principal: Principal, upload: Upload
-    ) -> aiohttp.ClientResponse:
-        base = self._upstreams.get(endpoint.service)
-        if base is None:
+    async def _ask(self, request: web.Request, endpoint: AnyEndpoint, principal: Principal, upload: Upload) -> Answer:
+        pool = self._pools.get(endpoint.service)
+        if pool is None:
             raise AuroraError(UNAVAILABLE, {"service": endpoint.service}, message="This service is not deployed")
-        headers = domain.passing(request.headers, domain.REQUEST_HEADERS)
+        headers = domain.passing(request.headers)
         headers.update(telemetry.headers())
         headers[hdrs.AUTHORIZATION] = f"Bearer {self._signer.token_for(principal, endpoint.service)}"
-        return await self._session.request(
-            request.method,
-            URL(base + domain.target(endpoint, request.match_info, request.rel_url.raw_query_string), encoded=True),
-            headers=headers,
-            data=await _body(request, upload),
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=endpoint.timeout_seconds),
-        )
+        try:
+            return await pool.ask(
+                request.method,
+                domain.target(endpoint, request.match_info, request.rel_url.raw_query_string),
+                headers,
+                seconds=endpoint.timeout_seconds,
+                body=await _body(request, upload),
+                length=request.content_length,
+            )
+        except ValueError as error:
+            raise AuroraError(MALFORMED_REQUEST, message="A header can't be passed on") from error
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._session.close()
+        for pool in self._pools.values():
+            await pool.close()
 
 
 async def _body(request: web.Request, upload: Upload) -> bytes | Upload | None:
@@ -155,40 +147,44 @@ async def _body(request: web.Request, upload: Upload) -> bytes | Upload | None:
 async def _pass_on(
     request: web.Request,
     endpoint: AnyEndpoint,
-    answer: aiohttp.ClientResponse,
+    answer: Answer,
     received: Callable[[int, str, bytes], None] | None,
 ) -> web.StreamResponse:
     if answer.status == 401 or (answer.status >= 400 and not _is_refusal(answer)):
         # The client's token was good. If ours isn't, or the answer isn't in the form of a refusal, that is our fault.
         _log.error("service answered out of contract", asked=endpoint.service, status=answer.status)
         raise AuroraError(UNAVAILABLE if answer.status in (401, 502, 503) else INTERNAL, {"service": endpoint.service})
-    headers = domain.passing(answer.headers, domain.RESPONSE_HEADERS)
-    length = answer.content_length
-    if length is not None and length <= _SMALL_ANSWER:
+    headers = domain.returning(answer.headers)
+    if answer.length is not None and answer.length <= _SMALL_ANSWER:
         body = await answer.read()
         if received is not None:
-            received(answer.status, answer.content_type, body)
+            received(answer.status, _media_type(answer), body)
         return web.Response(status=answer.status, headers=headers, body=body)
     return await _stream(request, web.StreamResponse(status=answer.status, headers=headers), answer, received)
 
 
-def _is_refusal(answer: aiohttp.ClientResponse) -> bool:
-    return answer.content_type.endswith("json") or bool(code_in(answer.headers))
+def _media_type(answer: Answer) -> str:
+    content_type = answer.headers.get("content-type", "application/octet-stream")
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_refusal(answer: Answer) -> bool:
+    return _media_type(answer).endswith("json") or _CODE_HEADER in answer.headers
 
 
 async def _stream(
     request: web.Request,
     response: web.StreamResponse,
-    answer: aiohttp.ClientResponse,
+    answer: Answer,
     received: Callable[[int, str, bytes], None] | None,
 ) -> web.StreamResponse:
     await response.prepare(request)
     try:
-        async for piece in answer.content.iter_any():
+        while piece := await answer.piece():
             if received is not None:
-                received(answer.status, answer.content_type, piece)
+                received(answer.status, _media_type(answer), piece)
             await response.write(piece)
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except UpstreamError as error:
         # Part of the answer is out, so nothing can be refused any more: a cut connection says that it isn't whole.
         _log.warning("answer was cut", reason=type(error).__name__)
         if request.transport is not None:
