@@ -88,7 +88,9 @@ class _Background:
     async def _send(self, body: bytes, size: int, places: asyncio.Semaphore) -> None:
         try:
             path = f"{INGEST_LOGS.path}?source=background"
-            self.accepted += size if await self.client.post(path, body, self.media_type) == 202 else 0
+            # Not in one statement: what others add while this one waits would be lost.
+            status = await self.client.post(path, body, self.media_type)
+            self.accepted += size if status == 202 else 0
         finally:
             places.release()
 
