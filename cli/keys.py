@@ -18,9 +18,11 @@ from shared.contracts.keys import (
     CREATE_API_KEY,
     LIST_API_KEYS,
     REVOKE_API_KEY,
+    ROTATE_API_KEY,
     ApiKey,
     CreateApiKey,
     CreatedApiKey,
+    RotateApiKey,
 )
 from shared.contracts.wire import format_time
 
@@ -87,6 +89,27 @@ def list_(limit: int, data_dir: Path, url: str | None, as_json: bool) -> None:
 async def _list(target: session.Target, limit: int) -> list[ApiKey]:
     async with session.opened(target) as opened:
         return await every(opened, LIST_API_KEYS, PageQuery(), limit=limit)
+
+
+@command.command("rotate")
+@click.argument("key_id")
+@click.option("--grace", type=click.IntRange(0, 7 * 24 * 3600), default=0, metavar="SECONDS", show_default=True)
+@options.data_dir
+@options.url
+@options.as_json
+def rotate(key_id: str, grace: int, data_dir: Path, url: str | None, as_json: bool) -> None:
+    """Give an API key of your own a new secret and print it: this once. The one before holds for the grace."""
+    created = asyncio.run(_rotate(session.find(data_dir, url), key_id, RotateApiKey(grace_seconds=grace)))
+    if as_json:
+        print_json(created)
+        return
+    click.echo(created.key)
+    click.echo("the key is shown this once", err=True)
+
+
+async def _rotate(target: session.Target, key_id: str, asked: RotateApiKey) -> CreatedApiKey:
+    async with session.opened(target) as opened:
+        return await opened.call(ROTATE_API_KEY, path={"key_id": key_id}, body=asked)
 
 
 @command.command("revoke")

@@ -28,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "hunts",
     "investigate",
     "keys",
+    "identity",
     "tail",
 )
 

@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from shared import config
 from shared.log import get_logger
 
 T = TypeVar("T")
@@ -106,7 +105,7 @@ class _Watched(Generic[T]):
         self._parse = parse
         self._stamp = self._stamp_now()
         self._look_at = time.monotonic() + LOOK_SECONDS
-        self._value = parse(config.read_secret_text(path))
+        self._value = self._read()
 
     def value(self, *, at_once: bool = False) -> T:
         """The same object until the file changes."""
@@ -118,11 +117,17 @@ class _Watched(Generic[T]):
         if stamp != self._stamp:
             self._stamp = stamp
             try:
-                self._value = self._parse(config.read_secret_text(self._path))
+                self._value = self._read()
                 _log.info("keys read anew", file=self._path.name)
             except ValueError as error:
                 _log.warning("keys stay as they were", file=self._path.name, reason=str(error))
         return self._value
+
+    def _read(self) -> T:
+        try:
+            return self._parse(self._path.read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise ValueError(f"the key file {self._path.name} can't be read") from error
 
     def _stamp_now(self) -> object:
         try:
@@ -158,7 +163,7 @@ def _load(pem: str) -> LoadedKey:
 class SigningKey:
     """A private key, of PEM text or of the file that holds it.
 
-    Raises ConfigError or ValueError when it can't be read at the start.
+    Raises ValueError when it can't be read at the start.
     """
 
     def __init__(self, source: Path | str) -> None:
@@ -177,8 +182,8 @@ class SigningKey:
 class KeyRing(Mapping[str, Ed25519PublicKey]):
     """kid -> public key, of a JWK set or of the file that holds one. Keys retire at their `exp`.
 
-    `own` is a key that is in the ring whatever the set says, under its thumbprint. Raises ConfigError or ValueError
-    when the file can't be read at the start.
+    `own` is a key that is in the ring whatever the set says, under its thumbprint. Raises ValueError when the file
+    can't be read at the start.
     """
 
     def __init__(self, source: Path | Mapping[str, Any], own: SigningKey | None = None) -> None:

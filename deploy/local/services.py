@@ -155,6 +155,7 @@ class Launcher:
             variables |= self._syslog()
         if service.name == GATEWAY:
             variables["AURORA_TOKEN_KEY_FILE"] = str(folder.secrets / "token.key")
+            variables["AURORA_TOKEN_JWKS_FILE"] = str(folder.secrets / "token.jwks")
             variables["AURORA_ADMIN_PASSWORD_FILE"] = str(folder.password_file(ADMIN_SECRET))
             variables["AURORA_CLOUD_KEY_FILE"] = str(cloud_key_file(folder))
             if not {"AURORA_GCP_REDIRECT_URI", "AURORA_PUBLIC_URL"} & child_environment({}).keys():

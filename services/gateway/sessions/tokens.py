@@ -18,7 +18,7 @@ class AccessTokens:
 
     `key` signs, and may be replaced while the process runs. The file `accepted` holds the keys (a JWK set) whose
     tokens are taken beside its own: the one before, while its tokens live, and the next, which another process may
-    sign with already. Raises ConfigError or ValueError when a file can't be read.
+    sign with already. Raises ValueError when a file can't be read.
     """
 
     def __init__(self, key: SigningKey | str, life_seconds: int, accepted: Path | None = None) -> None:
