@@ -51,7 +51,7 @@ def cloud(platform: Platform, database: Database, cache: Cache, people: People, 
 
 def is_secure(platform: Platform) -> bool:
     """Whether browsers reach the callback by https, so that its cookie can ask for that."""
-    return urlsplit(platform.settings(CloudSettings).gcp_redirect_uri).scheme == "https"
+    return urlsplit(platform.settings(CloudSettings).callback_url).scheme == "https"
 
 
 def _google(settings: CloudSettings, outbound: Outbound) -> Google | None:
@@ -61,7 +61,7 @@ def _google(settings: CloudSettings, outbound: Outbound) -> Google | None:
         outbound,
         settings.gcp_client_id,
         _secret("AURORA_GCP_CLIENT_SECRET_FILE", settings.gcp_client_secret_file),
-        _checked("AURORA_GCP_REDIRECT_URI", trusted_url, settings.gcp_redirect_uri),
+        _checked("AURORA_GCP_REDIRECT_URI", trusted_url, settings.callback_url),
         _url("GCP_AUTH", settings.gcp_auth_url),
         _url("GCP_TOKEN", settings.gcp_token_url),
         _url("GCP_REVOKE", settings.gcp_revoke_url),

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from services.gateway.cloud import domain
-from services.gateway.cloud.service import Cloud, shown
+from services.gateway.cloud.service import Browser, Cloud, shown
 from shared.contracts.cloud import (
     CONNECT_AWS,
     CONNECT_AZURE,
@@ -35,13 +35,14 @@ from shared.identity import Principal
 
 COOKIE = "aurora_cloud"
 Whoever = Callable[[web.Request], Awaitable[Principal | None]]
+AtHome = Callable[[web.Request], bool]
 
 
-def routes(cloud: Cloud | None, whoever: Whoever, *, secure: bool, frontend: str) -> list[Route]:
+def routes(cloud: Cloud | None, whoever: Whoever, is_at_home: AtHome, *, secure: bool, frontend: str) -> list[Route]:
     """The routes of cloud sign-in; `cloud` is None where it isn't set up.
 
-    `whoever` says whose request the callback is, None for nobody's. `secure` is for the cookie; to `frontend`, where
-    there is one, a browser goes back in the end.
+    `whoever` says whose request the callback is, None for nobody's; `is_at_home`, whether it comes from this machine,
+    and that is trusted. `secure` is for the cookie; to `frontend`, where there is one, a browser goes back in the end.
     """
 
     def ready() -> Cloud:
@@ -50,7 +51,7 @@ def routes(cloud: Cloud | None, whoever: Whoever, *, secure: bool, frontend: str
         return cloud
 
     return [
-        *_google(ready, whoever, secure=secure, frontend=frontend),
+        *_google(ready, whoever, is_at_home, secure=secure, frontend=frontend),
         *_by_credentials(ready),
         bind(GET_GCP_STATUS, _status(ready, "gcp")),
         bind(GET_AWS_STATUS, _status(ready, "aws")),
@@ -61,7 +62,9 @@ def routes(cloud: Cloud | None, whoever: Whoever, *, secure: bool, frontend: str
     ]
 
 
-def _google(ready: Callable[[], Cloud], whoever: Whoever, *, secure: bool, frontend: str) -> list[Route]:
+def _google(
+    ready: Callable[[], Cloud], whoever: Whoever, is_at_home: AtHome, *, secure: bool, frontend: str
+) -> list[Route]:
     async def begin(call: Call[None, StartLogin]) -> web.StreamResponse:
         begun = await ready().begin_google(_user(call), call.body.user_id)
         response = json_response(LoginStarted(begun.login_url))
@@ -78,8 +81,8 @@ def _google(ready: Callable[[], Cloud], whoever: Whoever, *, secure: bool, front
 
     async def finish(call: Call[CallbackQuery, None]) -> web.StreamResponse:
         request = call.request
-        caller = await whoever(request)
-        found = await ready().finish_google(call.query, caller, request.cookies.get(COOKIE))
+        browser = Browser(await whoever(request), request.cookies.get(COOKIE), is_at_home(request))
+        found = await ready().finish_google(call.query, browser)
         if frontend and "text/html" in request.headers.get(hdrs.ACCEPT, ""):
             response = web.Response(status=303, headers={hdrs.LOCATION: frontend})
         else:

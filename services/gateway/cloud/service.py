@@ -53,6 +53,16 @@ class Begun:
     cookie: str
 
 
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """Who comes back from Google: the caller if anybody is signed in, the cookie that a sign-in began with, and whether
+    it is this machine itself, and that is trusted."""
+
+    caller: Principal | None
+    cookie: str | None = None
+    at_home: bool = False
+
+
 class Cloud:
     """The use-cases. A provider that this installation isn't set up for is None."""
 
@@ -99,14 +109,14 @@ class Cloud:
         await self._cache.set(_state_key(state), b"1", ttl_seconds=domain.LOGIN_SECONDS)
         return Begun(google.login_url(self._written(state), state.verifier), cookie)
 
-    async def finish_google(self, answer: CallbackQuery, caller: Principal | None, cookie: str | None) -> Connection:
-        """Keeps what Google granted, for the user who began. `caller` is who the request says it is, if anybody.
+    async def finish_google(self, answer: CallbackQuery, browser: Browser) -> Connection:
+        """Keeps what Google granted, for the user who began.
 
         Raises AURORA-4220 for a state or code that isn't good (any more), 4010 and 4030 for somebody else's.
         """
         google = _set_up(self._google, "gcp")
         state = self._read(answer.state)
-        await self._require_starter(state, caller, cookie)
+        await self._require_starter(state, browser)
         if await self._people.active(state.user_id) is None:
             raise AuroraError(INVALID_CREDENTIALS)
         if await self._cache.take(_state_key(state)) is None:
@@ -183,8 +193,10 @@ class Cloud:
         if await self._store.get(user_id, "gcp") is not None or await self._store.is_revoking(user_id, "gcp"):
             raise _disconnect_first()
 
-    async def _require_starter(self, state: LoginState, caller: Principal | None, cookie: str | None) -> None:
-        if caller is None and domain.began_in(state, cookie):
+    async def _require_starter(self, state: LoginState, browser: Browser) -> None:
+        """Else somebody could have another person's account granted to themselves, by sending them a link."""
+        caller = browser.caller
+        if caller is None and (browser.at_home or domain.began_in(state, browser.cookie)):
             return
         if caller is not None and caller.id == state.user_id:
             return
