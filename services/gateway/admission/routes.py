@@ -22,6 +22,7 @@ from shared.contracts.constants import PUBLIC, Endpoint
 from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.http import ANONYMOUS, PRINCIPAL_ID
 from shared.identity import Principal
+from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT, is_loopback
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 QUOTA = web.RequestKey("quota", Quota)
@@ -122,8 +123,10 @@ class Door:
         """Adds what every response carries; for the application's on_response_prepare."""
         headers = response.headers
         headers.popall(hdrs.SERVER, None)
-        for name, value in domain.SECURITY_HEADERS.items():
+        for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
+        if not is_loopback(request.host):
+            headers.setdefault(*STRICT_TRANSPORT)
         if self.frontend:
             headers.add(hdrs.VARY, hdrs.ORIGIN)
             if self._is_frontend(request):
