@@ -16,7 +16,6 @@ from shared.contracts.doors_otlp import OTLP_LOGS
 from shared.contracts.doors_splunk import SPLUNK
 from shared.contracts.logs import INGEST_LOGS, UPLOAD_LOGS
 from shared.contracts.system import GET_HEALTH, GET_LIVENESS, GET_READINESS
-from shared.http_errors import uses_envelope
 
 Network = IPv4Network | IPv6Network
 WINDOW_SECONDS = 60
@@ -53,14 +52,15 @@ class Rates(Protocol):
     def chat_requests_per_minute(self) -> int: ...
 
 
-def limit_of(endpoint: Endpoint[Any, Any, Any]) -> LimitName | None:
-    """The limit that requests of this endpoint count for; None: they aren't counted."""
+def limit_of(endpoint: Endpoint[Any, Any, Any], *, of_soc: bool) -> LimitName | None:
+    """The limit that requests of this endpoint count for, whose path is of the SOC API or of the RCA API; None: they
+    aren't counted."""
     if endpoint in UNLIMITED:
         return None
     path = endpoint.path
     if path.startswith(_CHAT_PREFIXES) or (path.startswith(_CHAT_WITHIN[0]) and path.endswith(_CHAT_WITHIN[1])):
         return "chat"
-    return "soc" if uses_envelope(path) else "rca"
+    return "soc" if of_soc else "rca"
 
 
 def rate_of(name: LimitName, rates: Rates) -> int:

@@ -21,6 +21,7 @@ from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
 from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.http import ANONYMOUS, PRINCIPAL_ID
+from shared.http_errors import uses_envelope
 from shared.identity import Principal
 from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT, is_loopback
 
@@ -46,7 +47,9 @@ def is_stream(request: web.Request) -> bool:
 _BY_ROUTE: dict[tuple[str, str], AnyEndpoint] = {
     ("GET" if method == "WS" else method, path): endpoint for (method, path), endpoint in ENDPOINTS.items()
 }
-_LIMITS: dict[AnyEndpoint, LimitName | None] = {endpoint: domain.limit_of(endpoint) for endpoint in ENDPOINTS.values()}
+_LIMITS: dict[AnyEndpoint, LimitName | None] = {
+    endpoint: domain.limit_of(endpoint, of_soc=uses_envelope(endpoint.path)) for endpoint in ENDPOINTS.values()
+}
 
 
 @dataclass(frozen=True)

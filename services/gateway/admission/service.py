@@ -114,7 +114,7 @@ class SignInThrottle:
     """
 
     cache: Cache
-    per_minute: int
+    per_minute: Callable[[], int]
 
     async def attempt(self, account: str, address: str) -> None:
         """Raises AURORA-4290 for an attempt too many, AURORA-5030 when attempts can't be counted."""
@@ -130,9 +130,10 @@ class SignInThrottle:
 
     def _counters(self, account: str, address: str) -> tuple[tuple[str, int], ...]:
         place = address_key(address)
+        per_minute = self.per_minute()
         who = hashlib.sha256(account.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return (
-            (f"gateway:sign-in:{who}:{place}", self.per_minute),
-            (f"gateway:sign-in:from:{place}", 3 * self.per_minute),
-            (f"gateway:sign-in:to:{who}", 10 * self.per_minute),
+            (f"gateway:sign-in:{who}:{place}", per_minute),
+            (f"gateway:sign-in:from:{place}", 3 * per_minute),
+            (f"gateway:sign-in:to:{who}", 10 * per_minute),
         )

@@ -19,6 +19,7 @@ from shared.contracts.constants import PUBLIC, Endpoint
 from shared.contracts.doors_elasticsearch import ELASTICSEARCH
 from shared.contracts.logs import INGEST_LOGS
 from shared.contracts.system import GET_HEALTH, GET_METRICS
+from shared.http_errors import uses_envelope
 
 TRUSTED = networks(["10.0.0.0/8", "::1"])
 
@@ -74,13 +75,14 @@ def test_an_ipv4_client_of_a_socket_for_both_counts_alone() -> None:
 )
 def test_a_path_counts_for_the_limit_of_its_api(path: str, limit: LimitName, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.contracts.constants.ENDPOINTS", {})
-    assert limit_of(Endpoint("POST", path, PUBLIC, "gateway", "")) == limit
+    endpoint = Endpoint("POST", path, PUBLIC, "gateway", "")
+    assert limit_of(endpoint, of_soc=uses_envelope(path)) == limit
 
 
 def test_probes_and_intake_arent_counted_and_everything_else_is() -> None:
-    uncounted = [endpoint for endpoint in ENDPOINTS.values() if limit_of(endpoint) is None]
+    uncounted = [endpoint for endpoint in ENDPOINTS.values() if limit_of(endpoint, of_soc=True) is None]
     assert {GET_HEALTH, INGEST_LOGS, *ELASTICSEARCH} <= set(uncounted)
-    assert limit_of(GET_METRICS) == "soc"
+    assert limit_of(GET_METRICS, of_soc=True) == "soc"
     assert {endpoint.tag for endpoint in uncounted} == {"Health", "SIEM / Detection", "Doors for shippers"}
 
 
