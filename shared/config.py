@@ -109,6 +109,18 @@ def read_secret(path: Path) -> str:
     return read_secret_text(path).splitlines()[0]
 
 
+def read_document(path: Path, kind: type[S]) -> S:
+    """A YAML or JSON file as `kind`. Raises ConfigError that names the file and the place in it, never a value."""
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise ConfigError(f"the file {path.name} can't be read") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the file {path.name}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"the file {path.name} is neither YAML nor JSON") from error
+
+
 def child_environment(overrides: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
     """What a child process is started with: our own environment, less `without`, and `overrides` on top."""
     inherited = {name: value for name, value in os.environ.items() if name not in without}

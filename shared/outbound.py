@@ -59,10 +59,18 @@ class Outbound:
             headers={"User-Agent": "aurora", "Accept-Encoding": "identity"},
         )
 
+    async def get(self, peer: str, url: str, headers: Mapping[str, str]) -> Reply:
+        """Raises AURORA-5030 as `post` does."""
+        return await self._ask("GET", peer, url, None, headers)
+
     async def post(self, peer: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Sends `body` as it is. Raises AURORA-5030 naming `peer`, also for its 5xx, 429 and redirects."""
+        return await self._ask("POST", peer, url, body, headers)
+
+    async def _ask(self, method: str, peer: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        request = self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            async with request as response:
                 reply = Reply(response.status, await _read(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unavailable(peer) from error
