@@ -11,12 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Any
 
-import nats
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
+from nats.js.kv import KeyValue
 
+from shared import tasks
 from shared.contracts.events import DeadLetter
 from shared.contracts.wire import encode
 from shared.errors import UNAVAILABLE, AuroraError
@@ -26,6 +28,7 @@ from shared.telemetry import EVENTS_CONSUMED
 STREAM = "AURORA"
 SUBJECTS = "aurora.>"
 _DAY = 24 * 3600
+_CONNECT_SECONDS = 30.0
 _BACKOFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 60.0)
 # What a killed consumer had fetched comes again after this; a handler is one transaction.
 _ACK_WAIT_SECONDS = 15
@@ -47,32 +50,52 @@ class Discard(Exception):
 
 
 class Bus:
-    """A connection to NATS that reconnects for ever, and the AURORA stream on it."""
+    """A connection to NATS that reconnects for ever, and the AURORA stream on it. Made by `connect` or `connecting`."""
 
-    def __init__(self, client: Any) -> None:
-        self._nats = client
-        self._js = client.jetstream(timeout=5)
+    def __init__(self, url: str, *, user: str | None, password: str | None, name: str) -> None:
+        self._nats = Client()
+        self._js = self._nats.jetstream(timeout=5)
+        self._connected = asyncio.Event()
+        options: dict[str, Any] = {"name": name, "reconnect_time_wait": 0.25, "max_reconnect_attempts": -1}
+        options |= {"user": user, "password": password} if user else {}
+        self._opening = asyncio.create_task(self._open(url, options), name=f"{name}:nats")
 
     @classmethod
     async def connect(cls, url: str, *, user: str | None, password: str | None, name: str) -> Bus:
         """Connects and makes the stream if it isn't there. Raises AURORA-5030 when no server answers in 30 s."""
-        options: dict[str, Any] = {"user": user, "password": password} if user else {}
-        try:
-            async with asyncio.timeout(30):
-                client = await nats.connect(
-                    url,
-                    name=name,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,
-                    connect_timeout=2,
-                    error_cb=_report,
-                    **options,
-                )
-                bus = cls(client)
-                await bus._make_stream()
-        except _FAILURES as error:
-            raise AuroraError(UNAVAILABLE, {"dependency": "nats"}) from error
+        bus = await cls.connecting(url, user=user, password=password, name=name, patience=_CONNECT_SECONDS)
+        if not bus._connected.is_set():
+            await bus.close()
+            raise _unavailable()
         return bus
+
+    @classmethod
+    async def connecting(
+        cls, url: str, *, user: str | None, password: str | None, name: str, patience: float = 5.0
+    ) -> Bus:
+        """As `connect`, but waits `patience` seconds and no longer: then it connects when a server is there.
+
+        Until then what would publish or ask raises AURORA-5030, and what reads or consumes waits.
+        """
+        bus = cls(url, user=user, password=password, name=name)
+        await asyncio.wait([bus._opening], timeout=patience)
+        if bus._opening.done():
+            bus._opening.result()  # it goes on for ever, unless the address is none
+        return bus
+
+    async def _open(self, url: str, options: dict[str, Any]) -> None:
+        await self._nats.connect(url, connect_timeout=2, error_cb=_report, **options)
+        while not self._connected.is_set():
+            try:
+                await self._make_stream()
+                self._connected.set()
+            except _FAILURES as error:
+                _log.warning("waiting for JetStream", reason=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    def _require(self) -> None:
+        if not self._connected.is_set():
+            raise _unavailable()
 
     async def _make_stream(self) -> None:
         try:
@@ -95,10 +118,11 @@ class Bus:
 
         Raises AURORA-5030 when JetStream doesn't acknowledge.
         """
+        self._require()
         try:
             ack = await self._js.publish(subject, payload, headers={"Nats-Msg-Id": event_id})
         except _FAILURES as error:
-            raise AuroraError(UNAVAILABLE, {"dependency": "nats"}) from error
+            raise _unavailable() from error
         return int(ack.seq)
 
     async def consume(
@@ -119,6 +143,7 @@ class Bus:
             max_deliver=-1,
             max_ack_pending=256,
         )
+        await self._connected.wait()
         while True:
             try:
                 await self._js.add_consumer(STREAM, config)
@@ -174,10 +199,11 @@ class Bus:
 
     async def bounds(self) -> tuple[int, int]:
         """The oldest sequence that is still kept (the next one to come when nothing is), and the newest ever stored."""
+        self._require()
         try:
             info = await self._js.stream_info(STREAM)
         except _FAILURES as error:
-            raise AuroraError(UNAVAILABLE, {"dependency": "nats"}) from error
+            raise _unavailable() from error
         return int(info.state.first_seq), int(info.state.last_seq)
 
     async def read(self, subjects: Sequence[str], *, since: int | None = None) -> AsyncGenerator[Delivered, None]:
@@ -186,6 +212,7 @@ class Bus:
         Flow is pulled: a slow caller holds nothing back but itself. A server that restarts is waited for.
         """
         position = since
+        await self._connected.wait()
         while True:
             subscription = None
             try:
@@ -202,22 +229,77 @@ class Bus:
                 if subscription is not None and not self._nats.is_closed:
                     await subscription.unsubscribe()
 
+    async def value(self, bucket: str, key: str) -> tuple[bytes, int]:
+        """What is kept under the key and its revision; nothing and 0 where nothing is. Raises AURORA-5030."""
+        self._require()
+        try:
+            entry = await (await self._bucket(bucket)).get(key)
+        except nats.js.errors.KeyNotFoundError:  # deleted ones too
+            return b"", 0
+        except _FAILURES as error:
+            raise _unavailable() from error
+        return entry.value or b"", int(entry.revision or 0)
+
+    async def replace(self, bucket: str, key: str, value: bytes, revision: int) -> bool:
+        """Keeps the value under the key, if what is there is of that revision (0: nothing). Raises AURORA-5030."""
+        self._require()
+        try:
+            await (await self._bucket(bucket)).update(key, value, last=revision)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            return False
+        except _FAILURES as error:
+            raise _unavailable() from error
+        return True
+
+    async def watch(self, bucket: str, key: str) -> AsyncGenerator[bytes, None]:
+        """What is kept under the key, now and whenever it changes. A server that restarts is waited for."""
+        config = ConsumerConfig(
+            filter_subjects=[f"$KV.{bucket}.{key}"],
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+            inactive_threshold=60,
+            mem_storage=True,
+        )
+        await self._connected.wait()
+        while True:
+            subscription = None
+            try:
+                await self._bucket(bucket)
+                subscription = await self._js.pull_subscribe("", stream=f"KV_{bucket}", config=config)
+                async for message in _messages(subscription, at_once=1):
+                    if message.data:
+                        yield message.data
+            except _FAILURES as error:
+                _log.info("watcher lost its server", reason=type(error).__name__)
+                await asyncio.sleep(0.5)
+            finally:
+                if subscription is not None and not self._nats.is_closed:
+                    await subscription.unsubscribe()
+
+    async def _bucket(self, name: str) -> KeyValue:
+        try:
+            return await self._js.key_value(name)
+        except nats.js.errors.BucketNotFoundError:
+            return await self._js.create_key_value(bucket=name, history=1, storage=StorageType.FILE)
+
     async def ping(self) -> None:
         """Raises AURORA-5030 when the connection is down or JetStream doesn't answer."""
+        self._require()
         if not self._nats.is_connected:
-            raise AuroraError(UNAVAILABLE, {"dependency": "nats"})
+            raise _unavailable()
         await self.bounds()
 
     async def close(self) -> None:
         """Closes the connection; what was published is already acknowledged."""
+        await tasks.end([self._opening])
         await self._nats.close()
 
 
-async def _messages(subscription: Any) -> AsyncIterator[Msg]:
+async def _messages(subscription: Any, at_once: int = 100) -> AsyncIterator[Msg]:
     quiet = 0
     while quiet < 6:  # half a minute without a message: ask anew, the consumer may be gone with its server
         try:
-            messages = await subscription.fetch(100, timeout=5)
+            messages = await subscription.fetch(at_once, timeout=5)
         except TimeoutError:
             quiet += 1
             continue
@@ -239,6 +321,10 @@ def _reader(subjects: Sequence[str], since: int | None) -> ConsumerConfig:
 
 def _delivered(message: Msg) -> Delivered:
     return Delivered(message.metadata.sequence.stream, message.subject, message.data)
+
+
+def _unavailable() -> AuroraError:
+    return AuroraError(UNAVAILABLE, {"dependency": "nats"})
 
 
 async def _report(error: Exception) -> None:

@@ -16,7 +16,26 @@ from structlog.typing import FilteringBoundLogger
 
 #: Exceptions as data: what and where, without local variables, which hold passwords, tokens and other people's logs.
 TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _SENSITIVE = ("secret", "password", "token", "authorization", "cookie", "private_key")
+
+
+class _Threshold:
+    """The level of now: it may change while the process runs, and loggers are made once."""
+
+    number = logging.INFO
+
+
+def set_level(level: str) -> None:
+    """From now on this process logs from `level` on: debug, info, warning or error."""
+    _Threshold.number = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(max(_Threshold.number, logging.WARNING))
+
+
+def _drop_below(_logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _LEVELS.get(name, logging.ERROR) < _Threshold.number:
+        raise structlog.DropEvent
+    return event
 
 
 def _mask(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -50,9 +69,9 @@ class _ToStructlog(logging.Handler):
 
 def configure(service: str, level: str = "info") -> None:
     """Call once, first thing in a process. `level` is debug, info, warning or error."""
-    number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
+            _drop_below,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
@@ -61,14 +80,14 @@ def configure(service: str, level: str = "info") -> None:
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(serializer=_to_bytes),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_: _BytesLogger(),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
     root = logging.getLogger()
     root.handlers = [_ToStructlog()]
-    root.setLevel(max(number, logging.WARNING))
+    set_level(level)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

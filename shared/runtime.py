@@ -28,6 +28,7 @@ from shared.http import Authenticate, Route, application, json_response
 from shared.http_server import Runner
 from shared.identity import Principal, Signer, Verifier, bearer
 from shared.keyring import KeyRing, SigningKey
+from shared.live_settings import LiveSettings
 from shared.migrate import migrate
 from shared.outbox import Outbox
 from shared.postgres import Database
@@ -53,8 +54,6 @@ class CommonSettings:
     nats_password_file: Path | None = None
     redis_url: str = "redis://127.0.0.1:6379/0"
     redis_password_file: Path | None = None
-    mode: str = "monitor"
-    log_level: str = "info"
     drain_seconds: float = 8.0
 
 
@@ -73,8 +72,8 @@ class Platform:
     def __init__(self, name: str, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
         self.name = name
         self.common = config.load(CommonSettings, service=name)
-        self.signer = Signer(name, SigningKey(self.common.identity_key_file))
-        self._keys = KeyRing(self.common.identity_jwks_file)
+        self.live = LiveSettings(name)
+        self.signer, self._keys = _identity(self.common, name)
         self._stack = stack
         self._tasks = tasks
         self._running: list[asyncio.Task[None]] = []
@@ -87,8 +86,8 @@ class Platform:
         return config.load(kind, service=self.name)
 
     def mode(self) -> str:
-        """dry_run, monitor or active."""
-        return self.common.mode
+        """dry_run, monitor or active, as it is now."""
+        return self.live.current.mode
 
     def verifier(self, audience: str | None = None) -> Verifier:
         """Checks internal identity tokens for `audience` (this service when None)."""
@@ -116,11 +115,13 @@ class Platform:
         return database
 
     async def bus(self) -> Bus:
-        """The connection to NATS, one for the service."""
+        """The connection to NATS, one for the service. A server that is away stops no start."""
         if self._bus is None:
             settings = self.common
             password = None if settings.nats_password_file is None else config.read_secret(settings.nats_password_file)
-            self._bus = await Bus.connect(settings.nats_url, user=settings.nats_user, password=password, name=self.name)
+            self._bus = await Bus.connecting(
+                settings.nats_url, user=settings.nats_user, password=password, name=self.name
+            )
             self.on_stop(self._bus.close)
             self.check("nats", self._bus.ping, needed=False)
         return self._bus
@@ -155,6 +156,7 @@ class Platform:
     async def serve(self, routes: Sequence[Route]) -> None:
         """Serves the routes and the probes with internal identity tokens; call it last in `start`."""
         verifier = self.verifier()
+        self.spawn("settings", self.live.follow(await self.bus()))
 
         async def authenticate(request: web.Request) -> Principal:
             return verifier.verify(bearer(request.headers.get("Authorization")))
@@ -205,6 +207,13 @@ class Platform:
     async def stop_tasks(self) -> None:
         """Cancels the background tasks and waits for them."""
         await tasks.end(self._running)
+
+
+def _identity(settings: CommonSettings, name: str) -> tuple[Signer, KeyRing]:
+    try:
+        return Signer(name, SigningKey(settings.identity_key_file)), KeyRing(settings.identity_jwks_file)
+    except ValueError as error:
+        raise config.ConfigError(f"AURORA_IDENTITY_KEY_FILE or AURORA_IDENTITY_JWKS_FILE: {error}") from error
 
 
 async def _ask(check: Check) -> HealthCheck:

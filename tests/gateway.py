@@ -191,11 +191,13 @@ async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, s
 
 
 @asynccontextmanager
-async def process(environment: Mapping[str, str], log_file: Path) -> AsyncIterator[tuple[str, Any]]:
-    """A gateway process with this environment: its URL and the process. Stopped with SIGTERM at the end."""
+async def process(
+    environment: Mapping[str, str], log_file: Path, service: str = "gateway"
+) -> AsyncIterator[tuple[str, Any]]:
+    """A process of the service with this environment: its URL and the process. Stopped with SIGTERM at the end."""
     with log_file.open("wb") as log:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services", "gateway", env=dict(environment), stderr=log
+            sys.executable, "-m", "services", service, env=dict(environment), stderr=log
         )
     try:
         yield f"http://127.0.0.1:{await _port(child, log_file)}", child

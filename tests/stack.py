@@ -33,8 +33,8 @@ from deploy.local.supervised import Supervised
 from shared.config import child_environment
 
 AURORA: tuple[str, ...] = (sys.executable, "-P", "-m", "cli.main")
-#: The user that tests talk to NATS as; it may do what a service may do.
-TEST_USER = "tests"
+#: The user that tests talk to NATS as: the gateway's, which may do what every service may, and tell settings.
+TEST_USER = "gateway"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ _SERVICE = {
     "publish": ["aurora.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>"],
     "subscribe": ["aurora.>", "_INBOX.>"],
 }
+#: The one service that tells all others which runtime settings hold (a bucket of JetStream's key-value store).
+_TELLS_SETTINGS = "gateway"
+_SETTINGS = "$KV.settings.>"
 #: The operator watches: live, and what is stored by a consumer of its own. It can't publish, acknowledge, delete or
 #: change the stream. Consumers' names have no pattern, so fetching can't be limited to its own; what it would take
 #: from a service's work queue comes back there, since it can't acknowledge.
@@ -76,8 +79,14 @@ def url(port: int) -> str:
     return f"nats://{HOST}:{port}"
 
 
+def _permissions(service: str) -> dict[str, list[str]]:
+    if service != _TELLS_SETTINGS:
+        return _SERVICE
+    return {**_SERVICE, "publish": [*_SERVICE["publish"], _SETTINGS]}
+
+
 def _configuration(folder: DataFolder, port: int, services: Sequence[str]) -> dict[str, Any]:
-    users = [(service, _SERVICE) for service in services] + [(OPERATOR, _READER)]
+    users = [(service, _permissions(service)) for service in services] + [(OPERATOR, _READER)]
     return {
         "host": HOST,
         "port": port,

@@ -84,7 +84,10 @@ async def start(platform: Platform) -> None:
     database = await platform.postgres(HERE / "migrations")
     clickhouse = await _open_clickhouse(platform, settings)
     outbox = await platform.outbox(database)
-    rejections, retention = RejectionsService(database), Retention(database)
+    rejections, retention = (
+        RejectionsService(database),
+        Retention(database, lambda: platform.live.current.log_retention_days),
+    )
     await retention.refresh()
     rows = LogStore(clickhouse)
     processes = _processes(platform, settings)

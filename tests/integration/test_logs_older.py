@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from services.siem.logs.search import search_page
 from services.siem.logs.store import LogStore
-from services.siem.sources.domain import DEFAULT_DAYS
 from shared.clickhouse import ClickHouse, Embedded
 from shared.contracts.logs import LogQuery
+from shared.live_settings import RuntimeDefaults
 from tests import stack
 
 SCHEMA = Path(__file__).parents[2] / "services" / "siem" / "clickhouse"
@@ -72,7 +72,7 @@ async def test_no_older_row_is_lost_or_doubled(clickhouse: ClickHouse) -> None:
 
 async def test_rows_without_a_policy_are_kept_for_the_default_of_sources(clickhouse: ClickHouse) -> None:
     kept = await clickhouse.query("SELECT DISTINCT dateDiff('day', ingested_at, keep_until) AS days FROM logs")
-    assert kept == [{"days": DEFAULT_DAYS}]
+    assert kept == [{"days": RuntimeDefaults().log_retention_days}]
 
 
 async def test_an_older_row_is_found_by_every_field_that_has_a_column_now(clickhouse: ClickHouse) -> None:

@@ -26,5 +26,6 @@ CREATE TABLE runtime_settings (
     changed    jsonb       NOT NULL,
     changed_at timestamptz NOT NULL,
     changed_by text        NOT NULL,
+    changed_by_name text   NOT NULL,
     reason     text        NOT NULL
 );

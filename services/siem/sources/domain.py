@@ -8,9 +8,6 @@ from datetime import datetime
 
 from shared.contracts.sources import LogSourceState
 
-#: As the log table's column `keep_until` has it, for rows of sources without a policy; a test holds the two together.
-DEFAULT_DAYS = 365
-
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -47,7 +44,7 @@ class Day:
 _SILENT_WEEK = Week([], 0, 0, 0, 0, 0)
 
 
-def state(known: Known, week: Week | None, day: Day | None, rejected: int) -> LogSourceState:
+def state(known: Known, week: Week | None, day: Day | None, rejected: int, default_days: int) -> LogSourceState:
     """One source as it is shown."""
     week = week or _SILENT_WEEK
     return LogSourceState(
@@ -65,5 +62,5 @@ def state(known: Known, week: Week | None, day: Day | None, rejected: int) -> Lo
         field_coverage={} if day is None else {name: round(n / day.events, 4) for name, n in day.fields.items()},
         clock_ahead=week.clock_ahead,
         clock_ahead_ms=week.clock_ahead_ms,
-        retention_days=known.retention_days or DEFAULT_DAYS,
+        retention_days=known.retention_days or default_days,
     )

@@ -41,13 +41,14 @@ class Others:
 class Retention:
     """How long each source's events are kept, as intake asks for it: from memory."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, default: Callable[[], int]) -> None:
         self._database = database
+        self.default = default
         self._days: Mapping[str, int] = {}
 
-    def days(self, source: str) -> int | None:
-        """None: as long as the log table keeps what has no policy."""
-        return self._days.get(source)
+    def days(self, source: str) -> int:
+        """The source's own, else the default of now."""
+        return self._days.get(source) or self.default()
 
     async def refresh(self) -> None:
         """Reads the policies anew. Raises AURORA-5030."""
@@ -80,9 +81,11 @@ class SourcesService:
         except LimitExceededError as error:
             raise unavailable() from error
         rejected = await self._others.rejected(_WEEK_DAYS)
-        known = await store.known(self._database)
+        known, default_days = await store.known(self._database), self._retention.default()
         items = [
-            domain.state(source, weeks.get(source.name), days.get(source.name), rejected.get(source.name, 0))
+            domain.state(
+                source, weeks.get(source.name), days.get(source.name), rejected.get(source.name, 0), default_days
+            )
             for source in known
         ]
         return Page(items, None, len(items))
@@ -103,7 +106,7 @@ class SourcesService:
         except LimitExceededError as error:
             raise unavailable() from error
         async with self._database.transaction() as connection:
-            days = await store.set_policy(connection, name, body.retention_days, who, now)
+            days = await store.set_policy(connection, name, body.retention_days, self._retention.default(), who, now)
             if days is None:
                 raise AuroraError(NOT_FOUND)
         # What arrives from now on has the new end; then what is stored gets it too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.siem.sources.domain import DEFAULT_DAYS, Day, Known, Week
+from services.siem.sources.domain import Day, Known, Week
 from shared.clickhouse import ClickHouse
 from shared.postgres import Connection, Database
 
@@ -127,7 +127,9 @@ async def policies(database: Database) -> dict[str, int]:
     return {row["name"]: row["retention_days"] for row in rows}
 
 
-async def set_policy(connection: Connection, name: str, days: int | None, who: str, now: datetime) -> int | None:
+async def set_policy(
+    connection: Connection, name: str, days: int | None, default_days: int, who: str, now: datetime
+) -> int | None:
     """Sets or ends a source's retention; the days that hold now, None for a source that was never seen."""
     held: int | None = await connection.fetchval(
         """UPDATE sources SET retention_days = $2, changed_by = $3, changed_at = $4 WHERE name = $1
@@ -136,7 +138,7 @@ async def set_policy(connection: Connection, name: str, days: int | None, who: s
         days,
         who,
         now,
-        DEFAULT_DAYS,
+        default_days,
     )
     return held
 
