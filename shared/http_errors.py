@@ -21,6 +21,7 @@ from shared.errors import (
     PAYLOAD_TOO_LARGE,
     UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
+    VALIDATION,
     AuroraError,
 )
 from shared.http_dialects import refusal_of
@@ -59,6 +60,8 @@ def error_body(error: AuroraError, request_id: str) -> ErrorEnvelope:
 def error_response(request: web.Request, error: AuroraError, *, allow: str | None = None) -> web.Response:
     """The response that tells a refusal in the form this path and this client use."""
     foreign = refusal_of(request.path, request.content_type, error)
+    if foreign is None and not uses_envelope(request.path):
+        error = _of_rca(error)
     if foreign is not None:
         response = web.Response(
             body=foreign.body, status=foreign.status, content_type=foreign.content_type, headers=foreign.headers
@@ -72,6 +75,16 @@ def error_response(request: web.Request, error: AuroraError, *, allow: str | Non
     if allow:
         response.headers[hdrs.ALLOW] = allow
     return response
+
+
+def _of_rca(error: AuroraError) -> AuroraError:
+    """The RCA page has 400 for invalid parameters, and no place for fields in its form: the sentence names one."""
+    match error:
+        case AuroraError(code=code, detail=[{"path": path, "message": message}, *_]) if code is VALIDATION:
+            return AuroraError(MALFORMED_REQUEST, error.detail, message=f"Invalid request: {path}: {message}")
+        case AuroraError(code=code) if code is VALIDATION:
+            return AuroraError(MALFORMED_REQUEST, error.detail, message=error.message)
+    return error
 
 
 def _own_response(request: web.Request, error: AuroraError) -> web.Response:

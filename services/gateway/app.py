@@ -68,7 +68,7 @@ from shared.errors import AuroraError
 from shared.http import Route, application
 from shared.identity import Principal
 from shared.keyring import SigningKey
-from shared.outbound import Outbound, trusted_url
+from shared.outbound import Outbound, is_loopback, trusted_url
 from shared.postgres import Database
 from shared.runtime import Platform
 
@@ -84,17 +84,15 @@ async def start(platform: Platform) -> None:
     database = await platform.postgres(MIGRATIONS)
     cache = platform.cache()
     audit = await _audit(platform, database)
-    users, passwords = UserStore(database), Passwords(settings.password_workers)
+    users, passwords = UserStore(database), _passwords(settings)
     platform.on_stop(passwords.close)
     accounts = Accounts(users, passwords, audit)
     await accounts.ensure_first_user(settings.admin_password_file)
     throttle = SignInThrottle(cache, lambda: platform.live.current.login_attempts_per_minute)
     sessions = _sessions(platform, settings, database, cache, accounts, throttle, audit)
-    key_store = KeyStore(database)
-    checked = CheckedKeys(key_store)
-    keys = Keys(key_store, checked, sessions, audit)
-    platform.spawn("checked keys", checked.follow())
+    keys = Keys(KeyStore(database), sessions, audit)
     platform.spawn("keys", keys.keep_house())
+    platform.spawn("checked keys", keys.checked.follow())
     changes = Changes(users, accounts, passwords, sessions, keys, throttle, audit)
     browsers = Browsers(SessionStore(database), sessions, settings.refresh_token_seconds)
     federated = _federated(platform, database, cache, accounts, changes, audit)
@@ -118,7 +116,9 @@ async def start(platform: Platform) -> None:
             *rca_routes(rca, door.address_of, callers.pages.require_none_other, browsers.life_seconds),
             *key_routes(keys),
             *audit_routes(audit),
-            *cloud_routes(clouds, _whoever(door), secure=is_secure(platform), frontend=door.frontend),
+            *cloud_routes(
+                clouds, _whoever(door), _is_at_home(door), secure=is_secure(platform), frontend=door.frontend
+            ),
             *settings_routes(await _runtime_settings(platform, database, audit)),
             *stream_routes(sockets, tickets),
             *system_routes(installation),
@@ -217,6 +217,12 @@ def _sessions(
     return sessions
 
 
+def _passwords(settings: GatewaySettings) -> Passwords:
+    if not 10 <= settings.password_cost <= 16:
+        raise config.ConfigError("AURORA_PASSWORD_COST must be from 10 to 16")
+    return Passwords(settings.password_workers, settings.password_cost)
+
+
 def _registration(platform: Platform, settings: GatewaySettings) -> Registration:
     """As configured; where a provider of identities is, nobody registers unless that is asked for."""
     provided = platform.settings(FederationSettings).has_providers
@@ -257,6 +263,15 @@ def _whoever(door: Door) -> Callable[[web.Request], Awaitable[Principal | None]]
         return principal
 
     return whoever
+
+
+def _is_at_home(door: Door) -> Callable[[web.Request], bool]:
+    """Whether a request comes from this machine itself, where this installation believes whoever asks."""
+
+    def is_at_home(request: web.Request) -> bool:
+        return is_loopback(door.address_of(request)) and admission.is_trusted(request.remote, door.trusted)
+
+    return is_at_home
 
 
 def _add_proxy(app: web.Application, platform: Platform, settings: GatewaySettings, cache: Cache) -> None:

@@ -33,6 +33,8 @@ class GatewaySettings:
     access_token_seconds: int = 15 * 60
     #: A session that isn't refreshed for so long is over.
     refresh_token_seconds: int = 14 * 24 * 3600
+    #: bcrypt's cost, at least 10; each step doubles the time of a check. Passwords keep the cost they were set with.
+    password_cost: int = 12
     #: Password checks at the same time: each keeps one core busy for about 0.3 s.
     password_workers: int = 2
     #: A WebSocket client that takes nothing for so long is closed with 1013.

@@ -13,7 +13,6 @@ import bcrypt
 
 from shared.contracts.identity import Role
 
-BCRYPT_COST = 12
 #: In paths this stands for whoever asks, so nobody is called so.
 MYSELF = "me"
 _ID_BYTES = 16
@@ -96,7 +95,7 @@ def username_from(text: str, suffix: str = "") -> str:
     return f"{name}-{suffix}" if suffix or comparison_key(name) == MYSELF else name
 
 
-def hash_password(password: str, *, cost: int = BCRYPT_COST) -> str:
+def hash_password(password: str, *, cost: int) -> str:
     """bcrypt of the pre-hashed password, with a fresh salt. Takes about 0.3 s at cost 12."""
     return bcrypt.hashpw(_prehash(password), bcrypt.gensalt(cost)).decode()
 

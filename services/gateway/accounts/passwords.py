@@ -18,7 +18,7 @@ _WAITING_CHECKS = 64
 class Passwords:
     """`workers` checks run at the same time; `cost` is bcrypt's."""
 
-    def __init__(self, workers: int, cost: int = domain.BCRYPT_COST) -> None:
+    def __init__(self, workers: int, cost: int) -> None:
         self._cost = cost
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="password")
         self._checks = 0

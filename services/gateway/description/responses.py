@@ -142,6 +142,9 @@ def refusals(endpoint: AnyEndpoint, errors: Iterable[ErrorCode], *, in_envelope:
     if is_foreign(endpoint.path):
         return _foreign(endpoint, errors)
     by_status: dict[int, list[ErrorCode]] = defaultdict(list)
+    if not in_envelope:
+        # The RCA page knows no 422: see shared/http_errors.py.
+        errors = sorted({MALFORMED_REQUEST if code is VALIDATION else code for code in errors}, key=lambda c: c.code)
     for code in errors:
         by_status[code.status].append(code)
     told: Json = {}
