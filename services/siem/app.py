@@ -111,6 +111,7 @@ async def start(platform: Platform) -> None:
         evaluator=processes,
         ruleset=ruleset,
         ledger=coverage,
+        compile=lists.compile,
     )
     others = Others(rejections.counts, rejections.waiting, rules.enabled, alerts.open_by_severity, worklist.waiting)
     await detection.refresh()

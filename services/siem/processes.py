@@ -177,7 +177,10 @@ class _Beside:
             if answer.sample is not None:
                 self._rules.costs.add(answer.sample)
         elif isinstance(answer, Refused):
-            job.answers.put_nowait(AuroraError(ERROR_CODES[answer.code], answer.detail, message=answer.message))
+            refusal = AuroraError(ERROR_CODES[answer.code], answer.detail, message=answer.message)
+            if job.prepared:  # stored rows
+                job.evaluations[0].set_exception(refusal)
+            job.answers.put_nowait(refusal)
             job.prepared = True
         elif answer.part is None:
             job.answers.put_nowait(None)

@@ -22,7 +22,7 @@ from services.siem.batch import StoredEvent
 from services.siem.detections.engine.compiled import decode
 from services.siem.detections.engine.engine import Engine
 from services.siem.evaluate import evaluate_event
-from services.siem.frames import HEADER, Answer, Changes, Evaluated, Order, Prepare, Prepared, Refused, framed
+from services.siem.frames import HEADER, Again, Answer, Changes, Evaluated, Order, Prepare, Prepared, Refused, framed
 from services.siem.logs.preparation import Part, parse_again, prepare
 from services.siem.match import Failure, Found, Match
 from shared import config, log
@@ -119,7 +119,16 @@ class _Work:
         elif isinstance(order, Prepare):
             self._jobs.append((order.job, 0, prepare(order.content, order.request)))
         else:
-            self._keep(order.job, 0, parse_again(order.rows))
+            self._parse_again(order)
+
+    def _parse_again(self, order: Again) -> None:
+        try:
+            events = parse_again(order.rows)
+        except Exception as error:  # noqa: BLE001 - as in _prepare_one
+            _log.error("stored events broke", exc_info=error)
+            self._pipe.send(Refused(order.job, INTERNAL.code, None, INTERNAL.message))
+        else:
+            self._keep(order.job, 0, events)
 
     def _prepare_one(self) -> None:
         """One part of the job that has waited longest; those of a large job take turns with other jobs."""

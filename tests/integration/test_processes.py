@@ -16,10 +16,11 @@ from services.siem.batch import Evaluation
 from services.siem.detections.engine import CompiledRule, compile_rule
 from services.siem.logs.parsers import Item
 from services.siem.logs.preparation import PART_ITEMS, Body, Part, Request
+from services.siem.logs.store import StoredRow
 from services.siem.match import Found
 from services.siem.processes import Processes
 from shared.clock import new_id, utc_now
-from shared.errors import MALFORMED_REQUEST, UNAVAILABLE, AuroraError
+from shared.errors import INTERNAL, MALFORMED_REQUEST, UNAVAILABLE, AuroraError
 
 RULE = """\
 title: The word {word}
@@ -152,6 +153,16 @@ async def test_what_a_killed_process_was_to_evaluate_is_to_be_read_again() -> No
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(10):
             assert await evaluation is None
+
+
+async def test_stored_events_that_break_a_parser_are_told_and_end_no_process() -> None:
+    async with processes(1) as running:
+        row = StoredRow("id", utc_now(), "receipt", 0, 0, utc_now(), "test", "a format of another version", "d", "raw")
+        evaluation = await running.again([row])
+        with pytest.raises(AuroraError) as broken:
+            await found(evaluation)
+        assert broken.value.code is INTERNAL
+        assert len(await prepared(running, lines(1))) == 1
 
 
 async def test_processes_end_with_whoever_keeps_them() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -128,8 +128,12 @@ class Detection:
         evaluator: Evaluator,
         ruleset: Ruleset | None = None,
         ledger: Ledger | None = None,
+        compile: Callable[[str], Awaitable[CompiledRule]] | None = None,  # noqa: A002 - what it does
     ) -> None:
-        """`ruleset` is what this loop keeps up to date, for others to read; one of its own where there is none."""
+        """`ruleset` is what this loop keeps up to date, for others to read; one of its own where there is none.
+
+        `compile` is for rules that another version of the compiler stored; without it placeholders stand for nothing.
+        """
         self._database = database
         self._batches = batches
         self._alerts = alerts
@@ -137,6 +141,7 @@ class Detection:
         self._correlator = correlator
         self._suppressor = suppressor
         self._ledger = ledger
+        self._compile = compile or _compiled
         self._evaluator = evaluator
         self._rules = Ruleset() if ruleset is None else ruleset
         self._revision = 0
@@ -154,7 +159,7 @@ class Detection:
         rule = (
             decode(changed.compiled)
             if changed.compiler_version == COMPILER_VERSION
-            else await asyncio.to_thread(compile_rule, changed.sigma)
+            else await self._compile(changed.sigma)
         )
         for rule_id in self._rules.put(rule) if changed.enabled else self._rules.drop(changed.id):
             served = self._rules.get(rule_id)
@@ -269,6 +274,10 @@ class Detection:
             with telemetry.continued("detect", draft.trace):
                 await self._outbox.add(connection, DETECTION_MATCHED, _matched(rule, draft, alert))
         return raised
+
+
+async def _compiled(sigma: str) -> CompiledRule:
+    return await asyncio.to_thread(compile_rule, sigma)
 
 
 def _joined(parts: Iterable[Found]) -> tuple[list[Match], list[Failure]]:
