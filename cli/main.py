@@ -29,6 +29,8 @@ COMMANDS: tuple[str, ...] = (
     "investigate",
     "keys",
     "identity",
+    "audit",
+    "settings",
     "tail",
 )
 

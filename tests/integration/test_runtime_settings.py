@@ -11,7 +11,9 @@ import orjson
 import psutil
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner, Result
 
+from cli.main import main
 from shared.clock import new_id
 from tests import stack
 from tests.gateway import Gateway, gateway, process
@@ -35,9 +37,22 @@ async def running(own_servers: Servers, tmp_path_factory: Any) -> AsyncIterator[
         yield started
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def second(running: Gateway) -> AsyncIterator[str]:
+    """Another process of the same gateway: its URL."""
+    async with process(running.environment, running.log_file.parent / "second.log") as (url, _):
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def agents(running: Gateway) -> AsyncIterator[str]:
+    """A process of another service, which has no database: its URL."""
+    async with _agents(running, "agents") as url:
+        yield url
+
+
 @asynccontextmanager
 async def _agents(running: Gateway, name: str) -> AsyncIterator[str]:
-    """A process of another service, which has no database: its URL."""
     folder = running.log_file.parent
     environment = {
         **running.environment,
@@ -149,22 +164,13 @@ async def test_of_two_changes_to_the_same_state_one_is_made(running: Gateway) ->
     await _change(running, chat_requests_per_minute=None)
 
 
-async def test_the_mode_follows_on_every_process(running: Gateway) -> None:
-    folder = running.log_file.parent
-    async with (
-        process(running.environment, folder / "second.log") as (second, _),
-        _agents(running, "agents") as agents,
-    ):
-        for mode in ("active", "dry_run", "monitor"):
-            await _change(running, mode=mode)
-            async with running.http.get(f"{running.url}/api/v1/nothing") as response:
-                assert response.headers[MODE] == mode
-            await _until_mode(running, second, mode)
-            await _until_mode(running, agents, mode)
-        # Whoever starts later knows too.
-        await _change(running, mode="active")
-        async with _agents(running, "late") as late:
-            await _until_mode(running, late, "active")
+async def test_the_mode_follows_on_every_process(running: Gateway, second: str, agents: str) -> None:
+    for mode in ("active", "dry_run", "monitor"):
+        await _change(running, mode=mode)
+        async with running.http.get(f"{running.url}/api/v1/nothing") as response:
+            assert response.headers[MODE] == mode
+        await _until_mode(running, second, mode)
+        await _until_mode(running, agents, mode)
     await _change(running, mode=None)
 
 
@@ -181,39 +187,35 @@ async def test_limits_and_the_log_level_take_effect_at_once(running: Gateway) ->
 
 
 async def test_changes_work_while_nats_is_away_and_are_told_when_it_is_back(
-    running: Gateway, own_servers: Servers
+    running: Gateway, second: str, agents: str, own_servers: Servers
 ) -> None:
-    folder = running.log_file.parent
-    async with (
-        process(running.environment, folder / "third.log") as (third, _),
-        _agents(running, "away") as agents,
-    ):
-        await _until_mode(running, agents, "monitor")
-        with _frozen(own_servers, "nats"):
-            await _change(running, mode="dry_run")
-            # Another gateway reads the truth besides.
-            await _until_mode(running, third, "dry_run")
-            async with running.http.get(f"{agents}/health/liveness") as response:
-                assert response.headers[MODE] == "monitor"
-        await _until_mode(running, agents, "dry_run")
+    await _until_mode(running, agents, "monitor")
+    with _frozen(own_servers, "nats"):
+        await _change(running, mode="dry_run")
+        # Another gateway reads the truth besides.
+        await _until_mode(running, second, "dry_run")
+        async with running.http.get(f"{agents}/health/liveness") as response:
+            assert response.headers[MODE] == "monitor"
+    await _until_mode(running, agents, "dry_run")
     await _change(running, mode=None)
 
 
-async def test_a_change_survives_restarts_and_a_start_without_nats(running: Gateway, own_servers: Servers) -> None:
+async def test_a_change_survives_restarts_and_a_start_without_nats(
+    running: Gateway, agents: str, own_servers: Servers
+) -> None:
     folder = running.log_file.parent
     await _change(running, mode="active")
-    async with _agents(running, "before") as agents:
-        await _until_mode(running, agents, "active")
+    await _until_mode(running, agents, "active")
     held = orjson.loads((folder / "settings" / "agents.json").read_bytes())
     assert held["overrides"] == {"mode": "active"}
     with _frozen(own_servers, "nats"):
         async with (
-            process(running.environment, folder / "fourth.log") as (fourth, _),
-            _agents(running, "after") as agents,
+            process(running.environment, folder / "later.log") as (later, _),
+            _agents(running, "agents-later") as others,
         ):
-            await _until_mode(running, fourth, "active")
-            await _until_mode(running, agents, "active")
-            async with running.http.get(f"{fourth}/health") as response:
+            await _until_mode(running, later, "active")
+            await _until_mode(running, others, "active")
+            async with running.http.get(f"{later}/health") as response:
                 health = await response.json()
             assert health["checks"]["nats"]["status"] == "degraded"
     await _change(running, mode=None)
@@ -223,3 +225,26 @@ async def test_a_change_survives_restarts_and_a_start_without_nats(running: Gate
 async def test_settings_are_for_those_who_signed_in(running: Gateway, path: str) -> None:
     async with running.http.get(running.url + path) as response:
         assert response.status == 401
+
+
+async def test_the_command_line_changes_settings_and_shows_who_did(running: Gateway) -> None:
+    folder = running.log_file.parent
+    environment = {"AURORA_CLI_URL": running.url, "AURORA_CLI_PASSWORD_FILE": str(folder / "admin.password")}
+
+    async def aurora(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner(env=environment).invoke, main, arguments)
+
+    changed = await aurora("settings", "set", "chat_requests_per_minute=33", "--reason", "a [bold]busy[/] day")
+    assert (changed.exit_code, changed.output.startswith("revision ")) == (0, True)
+    assert (await aurora("settings", "get", "chat_requests_per_minute")).output == "33\n"
+    assert "administrators" in (await aurora("settings", "get")).output
+    history = (await aurora("settings", "history", "--limit", "1")).output
+    assert "chat_requests_per_minute: default -> 33" in history
+    assert "a [bold]busy[/] day" in history
+    stale = await aurora("settings", "set", "mode=active", "--reason", "late", "--if-revision", "0")
+    assert (stale.exit_code, "AURORA-4090" in stale.output) == (1, True)
+    wrong = await aurora("settings", "set", "mode=berserk", "--reason", "x")
+    assert (wrong.exit_code, "one of dry_run, monitor, active" in wrong.output) == (2, True)
+    audit = await aurora("audit", "--action", "settings", "--since", "2026-01-01T00:00:00Z", "--limit", "1")
+    assert all(word in audit.output for word in ("settings.changed", "success", "admin", "127.0.0.1"))
+    await _change(running, chat_requests_per_minute=None)
