@@ -96,7 +96,12 @@ async def test_the_browser_is_sent_away_with_pkce_state_and_nonce(running: Gatew
 
 
 async def test_who_comes_first_gets_an_account_and_keeps_it(running: Gateway, provider: TestProvider) -> None:
-    claims = {"sub": "ada", "preferred_username": "ada", "email": "ada@example.org", "email_verified": True}
+    claims: dict[str, Any] = {
+        "sub": "ada",
+        "preferred_username": "ada",
+        "email": "ada@example.org",
+        "email_verified": True,
+    }
     first = await _profile(running, provider, name="Ada Lovelace", **claims)
     assert (first["username"], first["email"], first["name"]) == ("ada", "ada@example.org", "Ada Lovelace")
     assert first["role"] == "viewer"
