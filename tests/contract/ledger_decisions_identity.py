@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tests.contract.ledger_row import Requirement, bullet
 
+_USERS = "tests/integration/test_gateway_users.py::"
+_RCA = "tests/integration/test_gateway_rca_accounts.py::"
+_SAFE = "tests/security/test_accounts.py::"
+
 _OPENING = (
     *bullet(
         "Opening",
@@ -26,7 +30,11 @@ _IDENTITY = (
             "admin, analyst, operator, viewer and api_service have exactly the permissions decided",
             "tests/contract/test_shapes.py::test_roles_have_exactly_the_decided_permissions",
         ),
-        ("api_service", "api_service has only the scopes of its key and no interactive login"),
+        (
+            "api_service",
+            "api_service has only the scopes of its key and no interactive login",
+            _USERS + "test_a_user_of_the_role_api_service_never_signs_in",
+        ),
         ("approvers", "Approvals are decided by admin, analyst and operator, never by whoever asked"),
         ("matrix", "The permission matrix in the docs is generated from the code"),
     ),
@@ -72,7 +80,12 @@ _IDENTITY = (
     *bullet(
         "Identity",
         5,
-        ("pre-hash", "bcrypt over a SHA-256 pre-hash, so that long passwords work; 8 characters at least"),
+        (
+            "pre-hash",
+            "bcrypt over a SHA-256 pre-hash, so that long passwords work; 8 characters at least",
+            _USERS + "test_a_password_longer_than_bcrypt_reads_counts_whole",
+            _USERS + "test_what_cant_be_a_user_is_refused_by_field",
+        ),
         (
             "same answer",
             "Unknown user and wrong password cost the same time and read the same",
@@ -86,20 +99,54 @@ _IDENTITY = (
             "tests/integration/test_gateway_accounts.py::test_sign_ins_are_throttled_per_account_and_address",
         ),
     ),
-    *bullet("Identity", 6, ("e-mail", "E-mail addresses compare case-insensitively")),
+    *bullet(
+        "Identity",
+        6,
+        (
+            "e-mail",
+            "E-mail addresses compare case-insensitively",
+            _USERS + "test_names_and_addresses_are_taken_whatever_their_case",
+            _RCA + "test_an_address_registers_once_whatever_its_case",
+        ),
+    ),
     *bullet(
         "Identity",
         7,
-        ("X-User-ID", "Honoured only from AURORA_TRUSTED_PROXIES, or beside a session or token of that user; else 401"),
+        (
+            "X-User-ID",
+            "Honoured only from AURORA_TRUSTED_PROXIES, or beside a session or token of that user; else 401",
+            _SAFE + "test_a_header_that_names_somebody_else_than_the_token_is_refused",
+            _RCA + "test_registration_can_be_closed",
+        ),
         ("loopback", "The embedded stack trusts loopback by default; one setting turns it off"),
-        ("cap", "By the header alone nobody is more than analyst; a foreign Origin is refused; each use is audited"),
-        ("ids", "User ids are unguessable (128 random bits) and never listed to other users"),
+        (
+            "cap",
+            "By the header alone nobody is more than analyst; a foreign Origin is refused; each use is audited",
+            "tests/unit/gateway/test_rca.py::test_by_the_header_alone_nobody_is_more_than_an_analyst",
+            _SAFE + "test_a_header_from_a_page_of_somebody_else_is_refused",
+            _RCA + "test_each_use_of_the_header_is_audited",
+        ),
+        (
+            "ids",
+            "User ids are unguessable (128 random bits) and never listed to other users",
+            _SAFE + "test_ids_of_users_are_told_to_administrators_and_their_owner_only",
+        ),
     ),
     *bullet(
         "Identity",
         8,
-        ("cookie", "HttpOnly, SameSite=Lax, Secure off loopback"),
-        ("csrf", "State-changing requests with the cookie need a same-origin Origin"),
+        (
+            "cookie",
+            "HttpOnly, SameSite=Lax, Secure off loopback",
+            _RCA + "test_login_answers_with_the_user_and_sets_a_cookie_no_script_reads",
+            _RCA + "test_off_loopback_the_cookie_needs_tls",
+        ),
+        (
+            "csrf",
+            "State-changing requests with the cookie need a same-origin Origin",
+            _SAFE + "test_a_cookie_changes_nothing_for_a_page_of_somebody_else",
+            _SAFE + "test_a_cookie_works_for_a_page_of_ours",
+        ),
     ),
     *bullet(
         "Identity",

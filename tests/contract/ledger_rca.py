@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.contract.ledger_row import Requirement, endpoints, rows
 
 _HTTP = "tests/contract/test_http.py::"
+_ACCOUNTS = "tests/integration/test_gateway_rca_accounts.py::"
+_GUESSING = "tests/security/test_accounts.py::"
+_KEPT = "tests/security/test_gateway.py::test_passwords_and_refresh_tokens_are_kept_as_hashes_only"
 _REFUSALS = _HTTP + "test_every_refusal_is_the_envelope_and_never_html"
 
 ROWS: tuple[Requirement, ...] = (
@@ -17,39 +20,97 @@ ROWS: tuple[Requirement, ...] = (
         "RCA",
         "Authentication",
         ("required", "All API requests require authentication"),
-        ("header", "Header-based authentication: X-User-ID: user_abc123"),
-        ("session", "Session-based authentication by a session cookie"),
+        (
+            "header",
+            "Header-based authentication: X-User-ID: user_abc123",
+            _ACCOUNTS + "test_the_password_changes_with_the_header_and_every_session_ends",
+        ),
+        (
+            "session",
+            "Session-based authentication by a session cookie",
+            _ACCOUNTS + "test_a_cookie_is_a_session_until_it_is_signed_out",
+        ),
     ),
     *endpoints(
         "RCA",
         "Authentication",
-        ("POST", "/api/auth/register", "Register a new user with email and password", ""),
-        ("POST", "/api/auth/login", "Authenticate with email and password", ""),
-        ("POST", "/api/auth/change-password", "Change user password (requires authentication)", ""),
+        (
+            "POST",
+            "/api/auth/register",
+            "Register a new user with email and password",
+            "",
+            _ACCOUNTS + "test_registering_answers_with_id_address_and_name",
+        ),
+        (
+            "POST",
+            "/api/auth/login",
+            "Authenticate with email and password",
+            "",
+            _ACCOUNTS + "test_login_answers_with_the_user_and_sets_a_cookie_no_script_reads",
+        ),
+        (
+            "POST",
+            "/api/auth/change-password",
+            "Change user password (requires authentication)",
+            "",
+            _ACCOUNTS + "test_the_password_changes_with_the_header_and_every_session_ends",
+        ),
     ),
     *rows(
         "RCA",
         "POST /api/auth/register",
-        ("request", "email, password, name"),
-        ("response", "201 with id, email, name"),
-        ("password length", "Password must be at least 8 characters"),
-        ("unique", "Email must be unique"),
-        ("hash", "Password is hashed using bcrypt"),
+        ("request", "email, password, name", _ACCOUNTS + "test_registering_answers_with_id_address_and_name"),
+        ("response", "201 with id, email, name", _ACCOUNTS + "test_registering_answers_with_id_address_and_name"),
+        (
+            "password length",
+            "Password must be at least 8 characters",
+            _ACCOUNTS + "test_what_cant_be_registered_is_a_bad_request_that_names_the_field",
+        ),
+        ("unique", "Email must be unique", _ACCOUNTS + "test_an_address_registers_once_whatever_its_case"),
+        ("hash", "Password is hashed using bcrypt", _KEPT),
     ),
     *rows(
         "RCA",
         "POST /api/auth/login",
-        ("request", "email, password"),
-        ("response", "200 with id, email, name"),
-        ("constant time", "Constant-time password comparison to prevent timing attacks"),
-        ("bcrypt", "bcrypt password hashing with salt"),
-        ("log", "Failed login attempts logged"),
+        (
+            "request",
+            "email, password",
+            _ACCOUNTS + "test_login_answers_with_the_user_and_sets_a_cookie_no_script_reads",
+        ),
+        (
+            "response",
+            "200 with id, email, name",
+            _ACCOUNTS + "test_login_answers_with_the_user_and_sets_a_cookie_no_script_reads",
+        ),
+        (
+            "constant time",
+            "Constant-time password comparison to prevent timing attacks",
+            _GUESSING + "test_an_unknown_address_costs_what_a_wrong_password_costs",
+        ),
+        (
+            "bcrypt",
+            "bcrypt password hashing with salt",
+            "tests/unit/gateway/test_accounts.py::test_the_same_password_never_has_the_same_hash",
+        ),
+        (
+            "log",
+            "Failed login attempts logged",
+            _ACCOUNTS + "test_a_wrong_password_and_an_unknown_address_read_the_same_and_are_logged",
+        ),
     ),
     *rows(
         "RCA",
         "POST /api/auth/change-password",
-        ("request", "currentPassword, newPassword, with X-User-ID"),
-        ("response", '200 {"message": "Password changed successfully"}'),
+        (
+            "request",
+            "currentPassword, newPassword, with X-User-ID",
+            _ACCOUNTS + "test_the_password_changes_with_the_header_and_every_session_ends",
+        ),
+        (
+            "response",
+            '200 {"message": "Password changed successfully"}',
+            _ACCOUNTS + "test_the_password_changes_with_the_header_and_every_session_ends",
+        ),
     ),
     *endpoints(
         "RCA",
@@ -201,13 +262,17 @@ ROWS: tuple[Requirement, ...] = (
             _HTTP + "test_paths_of_the_rca_page_answer_errors_in_its_format",
         ),
         ("200", "OK: successful request"),
-        ("201", "Created: resource created successfully"),
+        (
+            "201",
+            "Created: resource created successfully",
+            _ACCOUNTS + "test_registering_answers_with_id_address_and_name",
+        ),
         ("202", "Accepted: request accepted for async processing"),
         ("400", "Bad Request: invalid request format or parameters", _REFUSALS),
         ("401", "Unauthorized: authentication required", _REFUSALS),
         ("403", "Forbidden: insufficient permissions", _REFUSALS),
         ("404", "Not Found: resource not found", _REFUSALS),
-        ("409", "Conflict: resource already exists"),
+        ("409", "Conflict: resource already exists", _ACCOUNTS + "test_an_address_registers_once_whatever_its_case"),
         ("429", "Too Many Requests: rate limit exceeded", _REFUSALS),
         ("500", "Internal Server Error: server error", _REFUSALS),
         ("503", "Service Unavailable: service temporarily unavailable"),
