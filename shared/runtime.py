@@ -234,7 +234,12 @@ async def run(services: Iterable[tuple[str, Start]]) -> None:
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         for name, start in services:
             platform = Platform(name, stack, tasks)
-            await start(platform)
+            try:
+                await start(platform)
+            except BaseException:
+                # The group cancels its tasks once, which can be lost: then what couldn't start would never end.
+                await platform.stop_tasks()
+                raise
             _log.info("started", started=name)
         _spare_the_collector()
         await stopping.wait()

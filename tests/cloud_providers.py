@@ -72,8 +72,8 @@ class Providers:
         return [self.client_secret, self.aws_secret, self.azure_secret, *self.given_out, *self.grants]
 
     def live_grants(self) -> list[Grant]:
-        """What was granted, and not revoked since."""
-        return [grant for grant in self.grants.values() if not grant.revoked]
+        """Whose tokens were given out, and not revoked since."""
+        return [grant for grant in self.grants.values() if grant.code_used and not grant.revoked]
 
     async def consent(self, request: web.Request) -> web.Response:
         """Google's page: the user agrees at once, or denies."""

@@ -137,7 +137,8 @@ class CloudStore:
             """WITH gone AS (
                  DELETE FROM cloud_connections WHERE (user_id, provider) IN (
                    SELECT user_id, provider FROM cloud_connections c
-                   WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = c.user_id) LIMIT cardinality($1::uuid[]))
+                   WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = c.user_id AND u.deleted_at IS NULL)
+                   LIMIT cardinality($1::uuid[]))
                  RETURNING user_id, provider, key_id, sealed),
                numbered AS (SELECT *, row_number() OVER () AS number FROM gone),
                queued AS (
