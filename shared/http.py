@@ -25,6 +25,7 @@ from shared.errors import (
     UNSUPPORTED_MEDIA_TYPE,
     VALIDATION,
     AuroraError,
+    field_error,
 )
 from shared.http_errors import REQUEST_ID, error_of, error_response
 from shared.identity import Principal
@@ -80,6 +81,10 @@ def bind(endpoint: Endpoint[Q, B, R], handler: Callable[[Call[Q, B]], Awaitable[
     return Route(endpoint, handler)
 
 
+#: The paths that are written out, without a parameter, and their methods.
+_WRITTEN_OUT = web.AppKey("written_out", dict[str, set[str]])
+
+
 def application(
     service: str,
     routes: Iterable[Route],
@@ -95,7 +100,22 @@ def application(
         method = "GET" if route.endpoint.method == "WS" else route.endpoint.method
         app.router.add_route(method, route.endpoint.path, _endpoint_handler(route, authenticate))
     app.on_response_prepare.append(_stamp)
+    app[_WRITTEN_OUT] = {}
+    app.on_startup.append(_write_out)
     return app
+
+
+async def _write_out(app: web.Application) -> None:
+    for route in app.router.routes():
+        if isinstance(route.resource, web.PlainResource):
+            app[_WRITTEN_OUT].setdefault(route.resource.canonical, set()).add(route.method)
+
+
+def _require_own_path(request: web.Request) -> None:
+    """A path that is written out is never the parameter of another: DELETE /users/me isn't DELETE /users/{username}."""
+    methods = request.app[_WRITTEN_OUT].get(request.path)
+    if methods is not None and request.method not in methods:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
 
 
 async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
@@ -140,6 +160,7 @@ async def _observe(request: web.Request, handler: AiohttpHandler) -> web.StreamR
 @web.middleware
 async def _error_boundary(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
     try:
+        _require_own_path(request)
         return await handler(request)
     except AuroraError as error:
         if error.code.status >= 500:
@@ -187,9 +208,19 @@ def _decode_query(request: web.Request, kind: type[Q]) -> Q:
             raise AuroraError(VALIDATION, [{"path": f"query.{name}", "message": "given more than once"}])
         values[name] = value
     try:
-        return msgspec.convert(values, kind, strict=False)
+        query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise AuroraError(VALIDATION, problems_of(error, values, kind, "query", strict=False)) from error
+    if "null" in map(str.lower, values.values()):
+        _refuse_null(query, values)
+    return query
+
+
+def _refuse_null(query: Any, values: Mapping[str, str]) -> None:
+    """msgspec takes the word for null; here what is left out is null, and the word is a text or nothing."""
+    for field in msgspec.structs.fields(query):
+        if field.encode_name in values and getattr(query, field.name) is None:
+            raise field_error(f"query.{field.encode_name}", "can't be null; leave it out")
 
 
 async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:

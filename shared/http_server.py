@@ -26,6 +26,8 @@ from shared.log import get_logger
 from shared.patience import Patience, PatienceSettings, Seen
 from shared.security_headers import SECURITY_HEADERS
 
+#: Bytes of a request line: the longest search, written as a URL.
+_LONGEST_LINE = 32 * 1024
 _log = get_logger("http")
 
 
@@ -33,7 +35,7 @@ class Runner(web.AppRunner):
     """Runs an application on connections that refuse in our form and don't wait for ever."""
 
     def __init__(self, app: web.Application, *, patience: PatienceSettings | None = None, **options: Any) -> None:
-        super().__init__(app, **options)
+        super().__init__(app, max_line_size=_LONGEST_LINE, **options)
         self._patience = patience or PatienceSettings()
         self._looking: asyncio.TimerHandle | None = None
 

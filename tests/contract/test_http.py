@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from shared.contracts.alerts import CREATE_ALERT, LIST_ALERTS, UPDATE_ALERT, AlertCreate, AlertQuery
+from shared.contracts.detections import GET_RULE, IMPORT_RULES
 from shared.contracts.system import GET_LIVENESS
 from shared.errors import AUTHENTICATION_REQUIRED, CASE_NOT_FOUND, RATE_LIMITED, AuroraError
 from shared.http import Call, application, bind
@@ -59,6 +60,8 @@ async def client() -> AsyncIterator[Client]:
         bind(CREATE_ALERT, _create),
         bind(UPDATE_ALERT, _fail),
         bind(GET_LIVENESS, _fail),
+        bind(IMPORT_RULES, _fail),
+        bind(GET_RULE, _fail),
     ]
     app = application("siem", routes, authenticate=_authenticate, mode=lambda: "monitor")
     async with TestClient(TestServer(app)) as running:
@@ -222,6 +225,19 @@ async def test_detail_lists_each_invalid_field_with_its_path(client: Client) -> 
 async def test_a_refused_method_names_those_that_are_allowed(client: Client) -> None:
     response = await client.put("/api/v1/alerts", headers=_as("writer"))
     assert set(response.headers[hdrs.ALLOW].split(",")) >= {"GET", "POST"}
+
+
+async def test_a_path_that_is_written_out_is_never_the_parameter_of_another(client: Client) -> None:
+    response = await client.get(IMPORT_RULES.path, headers=_as("writer"))
+    assert (response.status, response.headers[hdrs.ALLOW]) == (405, "POST")
+
+
+async def test_the_word_null_is_a_text_or_nothing(client: Client) -> None:
+    for name in ("severity", "since", "until"):
+        response = await client.get(f"/api/v1/alerts?{name}=null", headers=_as("reader"))
+        assert response.status == 422
+        assert [one["path"] for one in (await response.json())["error"]["detail"]] == [f"query.{name}"]
+    assert (await client.get("/api/v1/alerts?q=null", headers=_as("reader"))).status == 200
 
 
 async def test_a_rate_limit_says_when_to_come_back(client: Client) -> None:
