@@ -1,4 +1,4 @@
-"""docs/permissions.md from the code: `python -m tests.permissions_page` writes it, a structure test keeps it current."""
+"""docs/permissions.md from the code: `python -m tests.permissions_page` writes it, a test keeps it current."""
 
 from __future__ import annotations
 
