@@ -45,13 +45,13 @@ def get(name: str | None, data_dir: Path, url: str | None, as_json: bool) -> Non
     state = asyncio.run(_get(session.find(data_dir, url)))
     values = msgspec.structs.asdict(state.settings)
     if name is not None:
-        click.echo(values[name])
+        click.echo(_told(values[name]))
     elif as_json:
         print_json(state)
     else:
         rows = table("setting", "value", "set by")
         for setting, value in values.items():
-            rows.add_row(setting, str(value), "administrators" if setting in state.overridden else "environment")
+            rows.add_row(setting, _told(value), "administrators" if setting in state.overridden else "environment")
         output().print(rows)
 
 
@@ -128,7 +128,7 @@ def history(limit: int, data_dir: Path, url: str | None, as_json: bool) -> None:
 
 
 def _told(value: object) -> str:
-    return _DEFAULT if value is None else str(value)
+    return _DEFAULT if value is None else str(value).lower()
 
 
 async def _history(target: session.Target, limit: int) -> list[RuntimeChange]:

@@ -71,7 +71,7 @@ class Bus:
 
     @classmethod
     async def connecting(
-        cls, url: str, *, user: str | None, password: str | None, name: str, patience: float = 5.0
+        cls, url: str, *, user: str | None, password: str | None, name: str, patience: float = 3.0
     ) -> Bus:
         """As `connect`, but waits `patience` seconds and no longer: then it connects when a server is there.
 

@@ -37,6 +37,8 @@ class RuntimeDefaults:
     chat_requests_per_minute: int = 20
     #: Failed ones, for one account from one address.
     login_attempts_per_minute: int = 10
+    #: Whether people may make themselves accounts. Not set: unless there is a provider of identities.
+    registration: bool | None = None
     #: How long events of sources without a retention of their own are kept: as the log table's column `keep_until` has
     #: it for rows from before there was a choice; a test holds the two together.
     log_retention_days: int = 365

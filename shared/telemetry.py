@@ -33,6 +33,9 @@ HTTP_REQUESTS = Counter(
 HTTP_SECONDS = Histogram(
     "aurora_http_request_duration_seconds", "Time to answer", ("service", "method", "route"), registry=REGISTRY
 )
+DEPRECATED_REQUESTS = Counter(
+    "aurora_deprecated_requests_total", "Requests to deprecated routes", ("method", "route"), registry=REGISTRY
+)
 EVENTS_PUBLISHED = Counter("aurora_events_published_total", "Events sent to JetStream", ("topic",), registry=REGISTRY)
 EVENTS_CONSUMED = Counter("aurora_events_consumed_total", "Events handled", ("consumer", "outcome"), registry=REGISTRY)
 OUTBOX_PENDING = Gauge("aurora_outbox_pending", "Events not yet sent to JetStream", ("service",), registry=REGISTRY)

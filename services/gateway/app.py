@@ -101,11 +101,12 @@ async def start(platform: Platform) -> None:
     sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
     installation = Installation(platform.health, settings.upstreams())
     platform.on_stop(installation.close)
-    signing_up = _registration(platform, settings)
-    rca = RcaAccounts(accounts, changes, sessions, browsers, audit, lambda: signing_up)
+    rca = RcaAccounts(accounts, changes, sessions, browsers, audit, _registration(platform, settings))
     callers = _callers(settings, sessions, browsers, keys, tickets, rca)
     limits = Limits(cache, sessions, lambda: platform.live.current)
-    door = Door(callers.identify, limits, Refusals(audit), callers.pages.frontend, callers.trusted)
+    door = Door(
+        callers.identify, limits, Refusals(audit), callers.pages.frontend, callers.trusted, settings.rfc_deprecation
+    )
     clouds = cloud(platform, database, cache, accounts, audit)
     app = application(
         platform.name,
@@ -223,14 +224,19 @@ def _passwords(settings: GatewaySettings) -> Passwords:
     return Passwords(settings.password_workers, settings.password_cost)
 
 
-def _registration(platform: Platform, settings: GatewaySettings) -> Registration:
-    """As configured; where a provider of identities is, nobody registers unless that is asked for."""
+def _registration(platform: Platform, settings: GatewaySettings) -> Callable[[], Registration]:
+    """As it is set now; where a provider of identities is, nobody registers unless that is asked for."""
     provided = platform.settings(FederationSettings).has_providers
-    is_open = not provided if settings.registration is None else settings.registration
+
+    def as_set() -> Registration:
+        chosen = platform.live.current.registration
+        return registration(not provided if chosen is None else chosen, settings.registration_role)
+
     try:
-        return registration(is_open, settings.registration_role)
+        as_set()
     except ValueError as error:
         raise config.ConfigError(f"AURORA_REGISTRATION_ROLE {error}") from error
+    return as_set
 
 
 def _callers(

@@ -26,10 +26,10 @@ class GatewaySettings:
     frontend_url: str = ""
     #: Addresses or networks whose X-Forwarded-For is believed, and which may name a user by X-User-ID (RCA paths).
     trusted_proxies: tuple[str, ...] = ()
-    #: Whether people may make accounts for themselves; not set: unless an identity provider is configured.
-    registration: bool | None = None
-    #: What those may do: viewer, operator or analyst.
+    #: What people who make themselves accounts may do: viewer, operator or analyst.
     registration_role: str = "viewer"
+    #: Deprecated routes say so in the headers of RFC 9745 and RFC 8594, not in those of the API page.
+    rfc_deprecation: bool = False
     access_token_seconds: int = 15 * 60
     #: A session that isn't refreshed for so long is over.
     refresh_token_seconds: int = 14 * 24 * 3600

@@ -92,6 +92,8 @@ class Endpoint(Generic[Q, B, R_co]):
     the handler undecoded, with the media types it takes in `consumes`. `max_body` is in bytes. `service` names the
     folder of services/ whose application handles it. `timeout_seconds` is how long a caller waits for the answer.
     `also` lists other statuses that come with what `returns` says (those of 3xx with a Location and no body).
+    `deprecated` and `sunset` are the RFC 3339 times since when it shouldn't be used and when it goes; `successor` is
+    the path to use instead.
     """
 
     method: HttpMethod
@@ -110,11 +112,13 @@ class Endpoint(Generic[Q, B, R_co]):
     produces: str = "application/json"
     max_body: int = 1024 * 1024
     timeout_seconds: float = 60.0
-    deprecated: bool = False
+    deprecated: str | None = None
     sunset: str | None = None
     successor: str | None = None
 
     def __post_init__(self) -> None:
+        if (self.deprecated is None) != (self.sunset is None) or (self.successor and self.deprecated is None):
+            raise ValueError(f"{self.path}: what is deprecated says since when, and when it goes")
         _declare(ENDPOINTS, (self.method, self.path), self)
 
     def __str__(self) -> str:

@@ -21,7 +21,8 @@ Reason = Annotated[str, Meta(min_length=1, max_length=512)]
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds. Requests and failed sign-ins are counted for each caller; the RCA API's paths and chat have limits of
-    their own. `log_retention_days`: how long events of sources without a retention of their own are kept, from their
+    their own. `registration`: whether people may make themselves accounts; null: unless there is a provider of
+    identities. `log_retention_days`: how long events of sources without a retention of their own are kept, from their
     arrival on; it holds for what arrives from now on."""
 
     mode: Mode
@@ -29,6 +30,7 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: PerMinute
     rca_requests_per_minute: PerMinute
     chat_requests_per_minute: PerMinute
+    registration: bool | None
     login_attempts_per_minute: PerMinute
     log_retention_days: Days
 
@@ -41,6 +43,7 @@ class RuntimeOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     requests_per_minute: PerMinute | None = None
     rca_requests_per_minute: PerMinute | None = None
     chat_requests_per_minute: PerMinute | None = None
+    registration: bool | None = None
     login_attempts_per_minute: PerMinute | None = None
     log_retention_days: Days | None = None
 
@@ -61,6 +64,7 @@ class RuntimeUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     requests_per_minute: PerMinute | UnsetType | None = UNSET
     rca_requests_per_minute: PerMinute | UnsetType | None = UNSET
     chat_requests_per_minute: PerMinute | UnsetType | None = UNSET
+    registration: bool | UnsetType | None = UNSET
     login_attempts_per_minute: PerMinute | UnsetType | None = UNSET
     log_retention_days: Days | UnsetType | None = UNSET
 

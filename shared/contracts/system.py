@@ -71,6 +71,20 @@ GET_HEALTH = Endpoint(
     also=(503,),
     tag="Health",
 )
+#: For clients that put /api/v1 before every path.
+GET_HEALTH_ALIAS = Endpoint(
+    "GET",
+    "/api/v1/health",
+    PUBLIC,
+    service="gateway",
+    summary="Comprehensive health check, by its former path",
+    returns=Health,
+    also=(503,),
+    tag="Health",
+    deprecated="2026-11-22T00:00:00Z",
+    sunset="2027-06-30T00:00:00Z",
+    successor="/health",
+)
 GET_LIVENESS = Endpoint(
     "GET",
     "/health/liveness",

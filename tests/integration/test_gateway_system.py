@@ -17,6 +17,7 @@ from openapi_spec_validator import validate
 
 from shared.contracts.catalog import ENDPOINTS
 from tests.gateway import Gateway, gateway
+from tests.gateway import process as another_process
 from tests.stack import Servers
 
 FRONTEND = "https://soc.example.org"
@@ -235,3 +236,28 @@ async def test_without_nats_streams_are_refused_and_the_rest_goes_on(running: Ga
         assert (status, body["error"]["code"]) == (503, "AURORA-5030")
         assert (await running.get("/api/v1/alerts"))[0] == 200
         assert (await _health(running, "degraded"))["degraded"] == ["live streams"]
+
+
+async def test_a_deprecated_route_says_so_on_every_answer_and_is_counted(running: Gateway) -> None:
+    async with running.http.get(f"{running.url}/api/v1/health") as response:
+        assert set(await response.json()) >= {"overall_status", "checks"}
+        assert (response.headers["Deprecation"], response.headers["Sunset"]) == ("true", "2027-06-30T00:00:00Z")
+        assert response.headers.getall("Link")[0] == '</health>; rel="successor-version"'
+    status, document, _ = await running.get("/api/v1/openapi.json")
+    assert status == 200
+    assert document["paths"]["/api/v1/health"]["get"]["deprecated"] is True
+    assert "deprecated" not in document["paths"]["/health"]["get"]
+    async with running.http.get(f"{running.url}/health") as response:
+        assert not {"Deprecation", "Sunset", "Link"} & set(response.headers)
+    _, metrics, _ = await running.get("/metrics")
+    assert re.search(rb'aurora_deprecated_requests_total\{method="GET",route="/api/v1/health"\} [1-9]', metrics)
+
+
+async def test_deprecation_can_be_told_as_the_rfcs_have_it(running: Gateway) -> None:
+    environment = {**running.environment, "AURORA_RFC_DEPRECATION": "1"}
+    async with (
+        another_process(environment, running.log_file.with_name("rfc.log")) as (url, _),
+        running.http.get(f"{url}/api/v1/health") as response,
+    ):
+        assert re.fullmatch(r"@\d{10}", response.headers["Deprecation"])
+        assert response.headers["Sunset"] == "Wed, 30 Jun 2027 00:00:00 GMT"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -15,20 +17,34 @@ from shared.contracts.doors_loki import LOKI_PUSH
 from shared.contracts.doors_otlp import OTLP_LOGS
 from shared.contracts.doors_splunk import SPLUNK
 from shared.contracts.logs import INGEST_LOGS, UPLOAD_LOGS
-from shared.contracts.system import GET_HEALTH, GET_LIVENESS, GET_READINESS
+from shared.contracts.system import GET_HEALTH, GET_HEALTH_ALIAS, GET_LIVENESS, GET_READINESS
 
 Network = IPv4Network | IPv6Network
 WINDOW_SECONDS = 60
 
 #: Never counted: probes, and log intake, which is held back by its queue instead.
 UNLIMITED: frozenset[Endpoint[Any, Any, Any]] = frozenset(
-    {GET_HEALTH, GET_LIVENESS, GET_READINESS, INGEST_LOGS, UPLOAD_LOGS, LOKI_PUSH, OTLP_LOGS, *ELASTICSEARCH, *SPLUNK}
+    {
+        GET_HEALTH,
+        GET_HEALTH_ALIAS,
+        GET_LIVENESS,
+        GET_READINESS,
+        INGEST_LOGS,
+        UPLOAD_LOGS,
+        LOKI_PUSH,
+        OTLP_LOGS,
+        *ELASTICSEARCH,
+        *SPLUNK,
+    }
 )
 
 #: Which limit a request counts for: RCA paths, chat on both APIs, everything else (DECISIONS, "Requests and errors").
 LimitName = Literal["soc", "rca", "chat"]
 _CHAT_PREFIXES = ("/chat_api/", "/api/v1/chat/completions", "/api/v1/chat/stream")
 _CHAT_WITHIN = ("/api/incidents/", "/chat")
+
+#: Where people read what is deprecated and what to use instead.
+_DEPRECATIONS = "/api/v1/docs"
 
 _ALLOWED_METHODS = "GET, POST, PUT, DELETE, OPTIONS, PATCH"
 _ALLOWED_HEADERS = (
@@ -61,6 +77,23 @@ def limit_of(endpoint: Endpoint[Any, Any, Any], *, of_soc: bool) -> LimitName | 
     if path.startswith(_CHAT_PREFIXES) or (path.startswith(_CHAT_WITHIN[0]) and path.endswith(_CHAT_WITHIN[1])):
         return "chat"
     return "soc" if of_soc else "rca"
+
+
+def deprecation_headers(endpoint: Endpoint[Any, Any, Any], *, as_rfc: bool) -> tuple[tuple[str, str], ...]:
+    """What every response of a deprecated endpoint carries; nothing of another.
+
+    The page's forms are `Deprecation: true` and an ISO 8601 Sunset; `as_rfc` those of RFC 9745 and RFC 8594.
+    """
+    if endpoint.deprecated is None or endpoint.sunset is None:
+        return ()
+    since, sunset = "true", endpoint.sunset
+    if as_rfc:
+        since = f"@{int(datetime.fromisoformat(endpoint.deprecated).timestamp())}"
+        sunset = format_datetime(datetime.fromisoformat(endpoint.sunset), usegmt=True)
+    links = [f'<{_DEPRECATIONS}>; rel="deprecation"; type="text/html"', f'<{_DEPRECATIONS}>; rel="sunset"']
+    if endpoint.successor:
+        links.insert(0, f'<{endpoint.successor}>; rel="successor-version"')
+    return (("Deprecation", since), ("Sunset", sunset), *(("Link", link) for link in links))
 
 
 def rate_of(name: LimitName, rates: Rates) -> int:

@@ -24,6 +24,7 @@ from shared.http import ANONYMOUS, PRINCIPAL_ID
 from shared.http_errors import uses_envelope
 from shared.identity import Principal
 from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT, is_loopback
+from shared.telemetry import DEPRECATED_REQUESTS
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 QUOTA = web.RequestKey("quota", Quota)
@@ -56,7 +57,8 @@ _LIMITS: dict[AnyEndpoint, LimitName | None] = {
 class Door:
     """`identify(request)` says whose token a request has, or raises; whether the session lives is asked by `limits`.
 
-    `frontend` is the one foreign origin that may call, "" for none.
+    `frontend` is the one foreign origin that may call, "" for none. `rfc_deprecation`: deprecated endpoints say so as
+    RFC 9745 and RFC 8594 have it.
     """
 
     identify: Callable[[web.Request], Awaitable[Principal]]
@@ -64,6 +66,7 @@ class Door:
     refusals: Refusals
     frontend: str
     trusted: tuple[Network, ...]
+    rfc_deprecation: bool
 
     def address_of(self, request: web.Request) -> str:
         """The client's address, seen through trusted proxies."""
@@ -134,6 +137,10 @@ class Door:
             headers.add(hdrs.VARY, hdrs.ORIGIN)
             if self._is_frontend(request):
                 headers.update(domain.cors_headers(self.frontend))
+        endpoint = endpoint_of(request)
+        if endpoint is not None and endpoint.deprecated:
+            headers.extend(domain.deprecation_headers(endpoint, as_rfc=self.rfc_deprecation))
+            DEPRECATED_REQUESTS.labels(endpoint.method, endpoint.path).inc()
         if (quota := request.get(QUOTA)) is not None:
             headers.update(quota.headers(time.time()))
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from services.gateway.system.service import Installation
 from shared.contracts.system import (
     GET_HEALTH,
+    GET_HEALTH_ALIAS,
     GET_LIVENESS,
     GET_METRICS,
     GET_READINESS,
@@ -38,6 +39,7 @@ def routes(installation: Installation) -> list[Route]:
 
     return [
         bind(GET_HEALTH, health),
+        bind(GET_HEALTH_ALIAS, health),
         bind(GET_LIVENESS, liveness),
         bind(GET_READINESS, readiness),
         bind(GET_METRICS, metrics),

@@ -10,6 +10,7 @@ from services.gateway.admission.domain import (
     Quota,
     address_key,
     client_address,
+    deprecation_headers,
     limit_of,
     networks,
     same_host,
@@ -18,7 +19,7 @@ from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
 from shared.contracts.doors_elasticsearch import ELASTICSEARCH
 from shared.contracts.logs import INGEST_LOGS
-from shared.contracts.system import GET_HEALTH, GET_METRICS
+from shared.contracts.system import GET_HEALTH, GET_HEALTH_ALIAS, GET_METRICS
 from shared.http_errors import uses_envelope
 
 TRUSTED = networks(["10.0.0.0/8", "::1"])
@@ -130,3 +131,22 @@ def test_a_quota_tells_what_is_left_in_both_forms() -> None:
 )
 def test_a_page_of_this_host_is_told_from_any_other(origin: str, host: str, same: bool) -> None:
     assert same_host(origin, host) is same
+
+
+def test_a_deprecated_endpoint_is_told_in_the_forms_of_the_page_or_of_the_rfcs() -> None:
+    links = [
+        ("Link", '</health>; rel="successor-version"'),
+        ("Link", '</api/v1/docs>; rel="deprecation"; type="text/html"'),
+        ("Link", '</api/v1/docs>; rel="sunset"'),
+    ]
+    page, rfc = (deprecation_headers(GET_HEALTH_ALIAS, as_rfc=as_rfc) for as_rfc in (False, True))
+    assert list(page) == [("Deprecation", "true"), ("Sunset", "2027-06-30T00:00:00Z"), *links]
+    assert list(rfc) == [("Deprecation", "@1795305600"), ("Sunset", "Wed, 30 Jun 2027 00:00:00 GMT"), *links]
+    assert deprecation_headers(GET_HEALTH, as_rfc=False) == ()
+
+
+def test_what_is_deprecated_goes_after_a_time_and_has_a_successor_that_stays() -> None:
+    for endpoint in ENDPOINTS.values():
+        if endpoint.deprecated is not None and endpoint.sunset is not None:
+            assert endpoint.deprecated < endpoint.sunset
+            assert [other.deprecated for other in ENDPOINTS.values() if other.path == endpoint.successor] == [None]
