@@ -161,6 +161,7 @@ class Launcher:
             if not {"AURORA_GCP_REDIRECT_URI", "AURORA_PUBLIC_URL"} & child_environment({}).keys():
                 # By name: it is what browsers are told to call this machine.
                 variables["AURORA_GCP_REDIRECT_URI"] = f"http://localhost:{self._ports[GATEWAY]}/callback"
+            variables |= _unless_chosen(_GATEWAY_DEFAULTS)
         return variables
 
     def _syslog(self) -> dict[str, str]:

@@ -118,7 +118,12 @@ _IDENTITY = (
             _SAFE + "test_a_header_that_names_somebody_else_than_the_token_is_refused",
             _RCA + "test_registration_can_be_closed",
         ),
-        ("loopback", "The embedded stack trusts loopback by default; one setting turns it off"),
+        (
+            "loopback",
+            "The embedded stack trusts loopback by default; one setting turns it off",
+            "tests/peers/test_rca_samples.py::test_the_header_of_the_samples_is_believed_on_loopback",
+            "tests/unit/test_local_stack.py::test_loopback_may_name_users_until_the_operator_says_otherwise",
+        ),
         (
             "cap",
             "By the header alone nobody is more than analyst; a foreign Origin is refused; each use is audited",
@@ -155,7 +160,15 @@ _IDENTITY = (
         ("saml", "Signed assertions only; Audience, Recipient, InResponseTo, NotOnOrAfter; replay cache"),
     ),
     *bullet(
-        "Identity", 10, ("oauth state", "OAuth state for cloud providers is signed, single use, bound to the user")
+        "Identity",
+        10,
+        (
+            "oauth state",
+            "OAuth state for cloud providers is signed, single use, bound to the user",
+            "tests/security/test_cloud.py::test_no_forged_or_foreign_state_is_taken",
+            "tests/security/test_cloud.py::test_a_state_serves_once",
+            "tests/security/test_cloud.py::test_a_sign_in_ends_in_the_browser_that_began_it",
+        ),
     ),
 )
 

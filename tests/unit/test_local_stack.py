@@ -15,6 +15,7 @@ from deploy.local.errors import StackError
 from deploy.local.layout import DataFolder, holder_of, locked
 from deploy.local.process import last_line
 from deploy.local.servers import Addresses, External, embedded_names
+from deploy.local.services import GATEWAY, SERVICES, Launcher, port_names
 
 
 @pytest.fixture
@@ -118,3 +119,18 @@ def test_what_a_killed_process_left_in_the_scratch_folder_is_removed(folder: Dat
     (folder.temporary / "insert.json").write_text("half")
     folder.prepare(minimum_free=0)
     assert list(folder.temporary.iterdir()) == []
+
+
+def test_loopback_may_name_users_until_the_operator_says_otherwise(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assigned = ports.assign([*embedded_names(External()), *port_names(SERVICES)], folder.ports_file)
+
+    def trusted() -> str:
+        commands = {command.name: command for command in Launcher(folder, External(), assigned).commands()}
+        return commands[GATEWAY].environment["AURORA_TRUSTED_PROXIES"]
+
+    monkeypatch.delenv("AURORA_TRUSTED_PROXIES", raising=False)
+    assert trusted() == "127.0.0.0/8,::1"
+    monkeypatch.setenv("AURORA_TRUSTED_PROXIES", "")
+    assert trusted() == ""
