@@ -156,8 +156,23 @@ _IDENTITY = (
     *bullet(
         "Identity",
         9,
-        ("oidc", "Discovery, PKCE S256, state, nonce, iss, JWKS rotation, algorithm allow-list"),
-        ("saml", "Signed assertions only; Audience, Recipient, InResponseTo, NotOnOrAfter; replay cache"),
+        (
+            "oidc",
+            "Discovery, PKCE S256, state, nonce, iss, JWKS rotation, algorithm allow-list",
+            "tests/integration/test_gateway_federation.py::test_the_browser_is_sent_away_with_pkce_state_and_nonce",
+            "tests/integration/test_gateway_federation.py::test_keys_may_be_replaced_while_everything_runs",
+            "tests/security/test_oidc_tokens.py::test_a_signed_token_that_says_something_else_is_refused",
+            "tests/security/test_oidc_tokens.py::test_a_token_that_the_provider_did_not_sign_is_refused",
+            "tests/security/test_oidc_tokens.py::test_an_answer_counts_only_in_the_browser_that_asked",
+        ),
+        (
+            "saml",
+            "Signed assertions only; Audience, Recipient, InResponseTo, NotOnOrAfter; replay cache",
+            "tests/security/test_saml_responses.py::test_a_signed_response_that_says_something_else_is_refused",
+            "tests/security/test_saml_responses.py::test_a_response_of_another_form_is_refused",
+            "tests/security/test_saml_responses.py::test_signature_wrapping_is_refused",
+            "tests/security/test_saml_responses.py::test_an_assertion_is_used_once",
+        ),
     ),
     *bullet(
         "Identity",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.contract.ledger_row import Requirement, endpoints, rows
 
 _HTTP = "tests/contract/test_http.py::"
+_CLOUD = "tests/integration/test_cloud.py::"
+_CLOUD_SECURITY = "tests/security/test_cloud.py::"
 _ACCOUNTS = "tests/integration/test_gateway_rca_accounts.py::"
 _GUESSING = "tests/security/test_accounts.py::"
 _KEPT = "tests/security/test_gateway.py::test_passwords_and_refresh_tokens_are_kept_as_hashes_only"
@@ -217,15 +219,46 @@ ROWS: tuple[Requirement, ...] = (
     *endpoints(
         "RCA",
         "Cloud Provider Endpoints",
-        ("POST", "/login", "Initiate GCP OAuth flow", ""),
-        ("GET", "/callback", "Handle OAuth callback from Google", ""),
-        ("POST", "/api/gcp/force-disconnect", "Disconnect GCP account and clear credentials", ""),
+        (
+            "POST",
+            "/login",
+            "Initiate GCP OAuth flow",
+            "",
+            _CLOUD + "test_login_answers_the_page_of_consent_with_pkce_and_a_state",
+            _CLOUD + "test_login_is_for_the_caller_alone",
+        ),
+        (
+            "GET",
+            "/callback",
+            "Handle OAuth callback from Google",
+            "",
+            _CLOUD + "test_google_is_connected_and_shown_without_its_credentials",
+            _CLOUD + "test_no_access_granted_is_told",
+            _CLOUD_SECURITY + "test_a_sign_in_ends_in_the_browser_that_began_it",
+        ),
+        (
+            "POST",
+            "/api/gcp/force-disconnect",
+            "Disconnect GCP account and clear credentials",
+            "",
+            _CLOUD + "test_disconnecting_google_revokes_at_google_and_clears_the_credentials",
+            _CLOUD + "test_a_revocation_waits_for_a_provider_that_is_away",
+        ),
     ),
     *rows(
         "RCA",
         "Cloud Provider Endpoints",
-        ("login", "POST /login takes userId and answers login_url"),
-        ("others", "Similar patterns apply for AWS, Azure and others with provider-specific authentication flows"),
+        (
+            "login",
+            "POST /login takes userId and answers login_url",
+            _CLOUD + "test_login_answers_the_page_of_consent_with_pkce_and_a_state",
+        ),
+        (
+            "others",
+            "Similar patterns apply for AWS, Azure and others with provider-specific authentication flows",
+            _CLOUD + "test_aws_is_connected_by_a_role_that_asks_for_the_external_id",
+            _CLOUD + "test_azure_is_connected_by_client_credentials_that_its_tenant_accepts",
+        ),
     ),
     *rows(
         "RCA",

@@ -28,6 +28,7 @@ BESIDE_THE_PAGES = {
     "/api/v1/users/{username}/password": "issue 4: an administrator sets a password",
     "/api/v1/auth/sessions": "issue 4: a user's sessions",
     "/api/v1/auth/sessions/{session_id}": "issue 4: and the end of one",
+    "/api/v1/auth/saml/metadata": "issue 4, SAML: the SP metadata endpoint",
     "/api/v1/ws/tickets": "browsers can't send Authorization in a WebSocket handshake",
     "/api/v1/siem/logs/upload": "issue 3, Intake: EVTX and JSON file upload",
     "/loki/api/v1/push": "issue 3, Intake: Loki's clients as they are",
@@ -61,6 +62,13 @@ BESIDE_THE_PAGES = {
     "/api/v1/settings/runtime/history": "issue 4, Runtime settings: history",
     "/api/v1/audit": "issue 4, Audit log: for administrators",
     "/api/v1/detections/rules/import": "DECISIONS, Shapes: `aurora rules import`",
+    "/api/gcp/status": "issue 4, Cloud sign-in: status for each provider",
+    "/api/aws/connect": "issue 4, Cloud sign-in: the same family for AWS",
+    "/api/aws/status": "issue 4, Cloud sign-in: the same family for AWS",
+    "/api/aws/disconnect": "issue 4, Cloud sign-in: the same family for AWS",
+    "/api/azure/connect": "issue 4, Cloud sign-in: the same family for Azure",
+    "/api/azure/status": "issue 4, Cloud sign-in: the same family for Azure",
+    "/api/azure/disconnect": "issue 4, Cloud sign-in: the same family for Azure",
 }
 
 
