@@ -282,6 +282,28 @@ class Bus:
         except nats.js.errors.BucketNotFoundError:
             return await self._js.create_key_value(bucket=name, history=1, storage=StorageType.FILE)
 
+    async def stored(self, subjects: Sequence[str], *, since: int, until: int) -> AsyncGenerator[Delivered, None]:
+        """What is stored after sequence `since`, up to `until`; then it ends. A server that restarts is waited for."""
+        position = since
+        while position < until:
+            subscription = None
+            try:
+                subscription = await self._js.pull_subscribe("", stream=STREAM, config=_reader(subjects, position))
+                left = (await subscription.consumer_info()).num_pending
+                while left:
+                    for message in await subscription.fetch(100, timeout=5):
+                        if message.metadata.sequence.stream > until:
+                            return
+                        position, left = message.metadata.sequence.stream, message.metadata.num_pending
+                        yield _delivered(message)
+                return
+            except _FAILURES as error:
+                _log.info("reader lost its server", reason=type(error).__name__)
+                await asyncio.sleep(0.5)
+            finally:
+                if subscription is not None and not self._nats.is_closed:
+                    await subscription.unsubscribe()
+
     async def ping(self) -> None:
         """Raises AURORA-5030 when the connection is down or JetStream doesn't answer."""
         self._require()

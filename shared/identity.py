@@ -205,6 +205,11 @@ class Verified:
         del self._seen[digest]
         raise AuroraError(TOKEN_EXPIRED)
 
+    def expires(self, token: str) -> float | None:
+        """When a token that is remembered ends, in epoch seconds."""
+        seen = self._seen.get(_digest(token))
+        return None if seen is None else seen[0]
+
     def remember(self, token: str, expires: float, principal: Principal) -> Principal:
         """Keeps what was verified; `expires` is in epoch seconds. Raises AURORA-4011 for one that is over already."""
         if expires <= time.time():

@@ -16,7 +16,8 @@ from services.gateway.accounts.service import Accounts
 from services.gateway.accounts.store import UserStore
 from services.gateway.admission import domain as admission
 from services.gateway.admission.routes import PRINCIPAL, Door, principal_of
-from services.gateway.admission.service import Limits, Refusals, SignInThrottle
+from services.gateway.admission.service import Limits, Refusals
+from services.gateway.admission.sign_ins import SignInThrottle
 from services.gateway.arrival import Arrive, arrivals
 from services.gateway.audit.routes import routes as audit_routes
 from services.gateway.audit.service import Audit
@@ -98,11 +99,12 @@ async def start(platform: Platform) -> None:
     federated = _federated(platform, database, cache, accounts, changes, audit)
     tickets = Tickets(cache)
     streams = Streams(await platform.bus())
-    sockets = Sockets(streams, sessions.require_alive, settings.slow_reader_seconds, settings.session_check_seconds)
+    platform.spawn("streams", streams.follow())
     installation = Installation(platform.health, settings.upstreams())
     platform.on_stop(installation.close)
     rca = RcaAccounts(accounts, changes, sessions, browsers, audit, _registration(platform, settings))
     callers = _callers(settings, sessions, browsers, keys, tickets, rca)
+    sockets = Sockets(streams, callers.still_admitted, settings.slow_reader_seconds, settings.session_check_seconds)
     limits = Limits(cache, sessions, lambda: platform.live.current)
     door = Door(
         callers.identify, limits, Refusals(audit), callers.pages.frontend, callers.trusted, settings.rfc_deprecation
@@ -121,7 +123,7 @@ async def start(platform: Platform) -> None:
                 clouds, _whoever(door), _is_at_home(door), secure=is_secure(platform), frontend=door.frontend
             ),
             *settings_routes(await _runtime_settings(platform, database, audit)),
-            *stream_routes(sockets, tickets),
+            *stream_routes(sockets, tickets, callers.until),
             *system_routes(installation),
             *description_routes(platform.name),
         ],

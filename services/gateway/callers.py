@@ -6,6 +6,7 @@ from an address that is trusted to name one. What a request shows first must hol
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -21,11 +22,19 @@ from services.gateway.rca.service import RcaAccounts
 from services.gateway.sessions.browsers import Browsers
 from services.gateway.sessions.service import Sessions
 from services.gateway.streams.service import Tickets
-from shared.errors import AUTHENTICATION_REQUIRED, INSUFFICIENT_PERMISSIONS, INVALID_CREDENTIALS, AuroraError
+from shared.errors import (
+    AUTHENTICATION_REQUIRED,
+    INSUFFICIENT_PERMISSIONS,
+    INVALID_CREDENTIALS,
+    TOKEN_EXPIRED,
+    AuroraError,
+)
 from shared.http_dialects import is_foreign
 from shared.http_errors import uses_envelope
 from shared.identity import Principal, bearer
 
+#: When the socket of a ticket ends, in epoch seconds.
+_UNTIL = web.RequestKey("until", float)
 _CHANGES_NOTHING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -71,11 +80,28 @@ class Callers:
             raise AuroraError(INVALID_CREDENTIALS, message="X-User-ID names somebody else")
         return principal
 
+    async def still_admitted(self, request: web.Request, principal: Principal) -> None:
+        """Whether what a request was made with still holds, for one that takes long. Raises as `identify`, and 5030."""
+        until = request.get(_UNTIL)
+        if until is None:
+            await self.identify(request)
+        elif until <= time.time():
+            raise AuroraError(TOKEN_EXPIRED)
+        await self.sessions.require_alive(principal)
+
+    def until(self, request: web.Request) -> float:
+        """When what a request was made with ends, in epoch seconds; without a token, when one made now would."""
+        token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[2].strip()
+        known = self.sessions.tokens.until(token)
+        return time.time() + self.sessions.tokens.life_seconds if known is None else known
+
     async def _proved(self, request: web.Request, *, by_header: bool) -> Principal | None:
         """The caller by something that proves it; None when there is only the header, if that."""
         ticket = request.query.get("ticket")
         if ticket and is_stream(request) and hdrs.AUTHORIZATION not in request.headers:
-            return await self.tickets.redeem(ticket)
+            redeemed = await self.tickets.redeem(ticket)
+            request[_UNTIL] = redeemed.until
+            return redeemed.principal
         key = presented(request.headers)
         if key is not None:
             return await self.keys.identify(key)

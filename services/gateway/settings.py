@@ -39,8 +39,8 @@ class GatewaySettings:
     password_workers: int = 2
     #: A WebSocket client that takes nothing for so long is closed with 1013.
     slow_reader_seconds: float = 5.0
-    #: How long an open WebSocket may outlive its session.
-    session_check_seconds: float = 10.0
+    #: How long an open WebSocket may outlive its token, key or session.
+    session_check_seconds: float = 2.0
 
     def upstreams(self) -> dict[str, str]:
         """Service name -> base URL, of those that are deployed."""

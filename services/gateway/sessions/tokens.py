@@ -46,3 +46,7 @@ class AccessTokens:
             return known
         _, claims = read_claims(token, self._keys, domain.AUDIENCE)
         return self._read.remember(token, float(claims["exp"]), domain.principal_of(claims))
+
+    def until(self, token: str) -> float | None:
+        """When a token that was read ends, in epoch seconds."""
+        return self._read.expires(token)

@@ -1,9 +1,10 @@
-"""What a stream shows: which events, and how one becomes a frame. Pure."""
+"""What a stream shows: which events, how one becomes a frame, and the newest frames, kept for all sockets. Pure."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -69,3 +70,57 @@ def position(requested: int | None, first: int, last: int, now: datetime) -> Pos
         return Position(requested)
     told = {"requested": requested, "first_available": first}
     return Position(first - 1, encode(StreamFrame(first - 1, GAP, now, told)))
+
+
+def stream_of(subject: str) -> Stream | None:
+    """The stream that shows the events of a NATS subject."""
+    for stream in STREAMS.values():
+        if any(_matches(pattern, subject) for pattern in stream.subjects):
+            return stream
+    return None
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    wanted, found = pattern.split("."), subject.split(".")
+    return len(wanted) == len(found) and all(a in ("*", b) for a, b in zip(wanted, found, strict=True))
+
+
+@dataclass(slots=True)
+class Ring:
+    """The newest frames of one stream: every one after the sequence `floor`, none before it."""
+
+    frames_kept: int
+    bytes_kept: int
+    floor: int = 0
+    _sequences: list[int] = field(default_factory=list)
+    _frames: list[bytes] = field(default_factory=list)
+    _bytes: int = 0
+
+    def add(self, sequence: int, frame: bytes) -> None:
+        """Adds the next frame. The oldest go in batches, so that one more costs nothing."""
+        self._sequences.append(sequence)
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        if len(self._frames) > self.frames_kept or self._bytes > self.bytes_kept:
+            self._drop(max(1, len(self._frames) // 8))
+
+    def _drop(self, count: int) -> None:
+        self.floor = self._sequences[count - 1]
+        self._bytes -= sum(map(len, self._frames[:count]))
+        del self._sequences[:count], self._frames[:count]
+
+    def after(self, sequence: int, frames: int, size: int) -> tuple[int, list[bytes]] | None:
+        """The frames after a sequence, at most so many and of about so many bytes, and the sequence of the last.
+
+        None when some of them are gone.
+        """
+        if sequence < self.floor:
+            return None
+        start = bisect_right(self._sequences, sequence)
+        taken: list[bytes] = []
+        for frame in self._frames[start : start + frames]:
+            taken.append(frame)
+            size -= len(frame)
+            if size <= 0:
+                break
+        return (self._sequences[start + len(taken) - 1] if taken else sequence), taken

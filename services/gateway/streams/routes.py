@@ -1,13 +1,15 @@
 """The WebSockets, and the tickets for them.
 
 A handshake that is refused is answered as any other request. After it the socket ends with 1001 when the gateway
-stops, 1008 when the session does, 1013 when the client takes nothing or its session can't be checked, 1011 on a fault.
+stops, 1008 when what it was opened with does (token, key, session), 1013 when the client is too slow or its session
+can't be checked, 1011 on a fault.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import struct
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,6 +34,8 @@ _PARTING_SECONDS = 3.0
 _LARGEST_INCOMING = 1024
 #: Bytes on their way to one client before sending waits for it.
 _IN_FLIGHT = 256 * 1024
+#: After a write the next waits so long, and takes all that came meanwhile: a write costs a system call.
+_PACE_SECONDS = 0.008
 _log = get_logger("streams")
 
 StreamEndpoint = Endpoint[StreamQuery, None, StreamFrame]
@@ -46,10 +50,10 @@ class Parting(NamedTuple):
 
 @dataclass
 class Sockets:
-    """The open WebSockets of this process. `alive` raises AuroraError when the principal's session is over."""
+    """The open WebSockets of this process. `still_admitted` raises AuroraError when what opened one is over."""
 
     streams: Streams
-    alive: Callable[[Principal], Awaitable[None]]
+    still_admitted: Callable[[web.Request, Principal], Awaitable[None]]
     slow_seconds: float
     session_check_seconds: float
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,24 +70,26 @@ class Sockets:
             max_msg_size=_LARGEST_INCOMING,
             compress=False,
             timeout=_PARTING_SECONDS,
-            writer_limit=_IN_FLIGHT,
+            writer_limit=0,  # after each write of ours it waits for room, if there is none
         )
         await socket.prepare(call.request)
+        if call.request.transport is not None:
+            call.request.transport.set_write_buffer_limits(high=_IN_FLIGHT)
         with WEBSOCKET_CLIENTS.labels(endpoint.path).track_inprogress():
-            parting = await self._run(socket, endpoint, start, call.principal)
+            parting = await self._run(socket, endpoint, start, call)
         if parting is not None:
             await _part(socket, call.request, parting)
         return socket
 
     async def _run(
-        self, socket: web.WebSocketResponse, endpoint: StreamEndpoint, start: Position, principal: Principal
+        self, socket: web.WebSocketResponse, endpoint: StreamEndpoint, start: Position, call: Call[StreamQuery, None]
     ) -> Parting | None:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [
-                    group.create_task(self._send(socket, endpoint, STREAMS[endpoint], start), name="stream:send"),
+                    group.create_task(self._send(_Client(socket, call.request), endpoint, start), name="stream:send"),
                     group.create_task(_listen(socket), name="stream:listen"),
-                    group.create_task(self._watch(principal), name="stream:watch"),
+                    group.create_task(self._watch(call.request, call.principal), name="stream:watch"),
                 ]
                 done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
                 await tasks.end(rest)
@@ -92,22 +98,35 @@ class Sockets:
             _log.error("stream failed", exc_info=group_error)
         return Parting(WSCloseCode.INTERNAL_ERROR, b"internal error")
 
-    async def _send(
-        self, socket: web.WebSocketResponse, endpoint: StreamEndpoint, stream: Stream, start: Position
-    ) -> Parting | None:
-        async with aclosing(self.streams.frames(stream, start)) as frames:
-            async for frame in frames:
-                try:
-                    async with asyncio.timeout(self.slow_seconds):
-                        await socket.send_str(frame.decode())
-                except TimeoutError:
-                    WEBSOCKET_SLOW_READERS.labels(endpoint.path).inc()
-                    return Parting(WSCloseCode.TRY_AGAIN_LATER, b"too slow: resume with since")
-                except ConnectionError:
-                    return None
+    async def _send(self, client: _Client, endpoint: StreamEndpoint, start: Position) -> Parting | None:
+        try:
+            await self._send_all(client, STREAMS[endpoint], start)
+        except TimeoutError:
+            WEBSOCKET_SLOW_READERS.labels(endpoint.path).inc()
+            return Parting(WSCloseCode.TRY_AGAIN_LATER, b"too slow: resume with since")
+        except ConnectionError:
+            return None
         return None
 
-    async def _watch(self, principal: Principal) -> Parting:
+    async def _send_all(self, client: _Client, stream: Stream, start: Position) -> None:
+        """Runs until cancelled. Raises TimeoutError when the client is too slow, ConnectionError when it is gone."""
+        channel, since = await self.streams.channel(stream), start.since
+        if start.gap is not None:
+            await client.send([start.gap], self.slow_seconds)
+        while since < (floor := channel.ring.floor):
+            async with aclosing(self.streams.stored(stream, since, floor)) as frames:
+                async for _, frame in frames:
+                    await client.send([frame], self.slow_seconds)
+            since = floor
+        while True:
+            found = await channel.after(since)
+            if found is None:
+                raise TimeoutError
+            since, newest = found
+            await client.send(newest, self.slow_seconds)
+            await asyncio.sleep(_PACE_SECONDS)
+
+    async def _watch(self, request: web.Request, principal: Principal) -> Parting:
         while True:
             try:
                 async with asyncio.timeout(self.session_check_seconds):
@@ -116,11 +135,37 @@ class Sockets:
             except TimeoutError:
                 pass
             try:
-                await self.alive(principal)
+                await self.still_admitted(request, principal)
             except AuroraError as error:
                 if error.code is UNAVAILABLE:
                     return Parting(WSCloseCode.TRY_AGAIN_LATER, b"the session can't be checked")
                 return Parting(WSCloseCode.POLICY_VIOLATION, b"the session has ended")
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """One socket, written to in as few system calls as there can be."""
+
+    socket: web.WebSocketResponse
+    request: web.Request
+
+    async def send(self, frames: Sequence[bytes], seconds: float) -> None:
+        """Sends the frames as text messages. Raises TimeoutError when there is no room for them in so many seconds."""
+        transport = self.request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        if len(frames) > 1:
+            transport.write(b"".join([part for frame in frames[:-1] for part in (_head(len(frame)), frame)]))
+        async with asyncio.timeout(seconds):
+            # The library's own way for the last: it waits while the transport has enough.
+            await self.socket.send_frame(frames[-1], WSMsgType.TEXT)
+
+
+def _head(length: int) -> bytes:
+    """The head of a whole, unmasked text message (RFC 6455, 5.2)."""
+    if length < 126:
+        return bytes((0x81, length))
+    return struct.pack("!BBH", 0x81, 126, length) if length < 65536 else struct.pack("!BBQ", 0x81, 127, length)
 
 
 async def _listen(socket: web.WebSocketResponse) -> Parting | None:
@@ -142,14 +187,14 @@ async def _part(socket: web.WebSocketResponse, request: web.Request, parting: Pa
         request.transport.abort()
 
 
-def routes(sockets: Sockets, tickets: Tickets) -> list[Route]:
-    """The routes of streams."""
+def routes(sockets: Sockets, tickets: Tickets, until: Callable[[web.Request], float]) -> list[Route]:
+    """The routes of streams. `until` says when what a request was made with ends, in epoch seconds."""
 
     def serving(endpoint: StreamEndpoint) -> Callable[[Call[StreamQuery, None]], Awaitable[Any]]:
         return lambda call: sockets.serve(endpoint, call)
 
     async def ticket(call: Call[None, None]) -> WebSocketTicket:
-        return WebSocketTicket(await tickets.issue(call.principal), TICKET_SECONDS)
+        return WebSocketTicket(await tickets.issue(call.principal, until(call.request)), TICKET_SECONDS)
 
     return [
         bind(CREATE_WS_TICKET, ticket),

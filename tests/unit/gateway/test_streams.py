@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import msgspec
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.gateway.streams.domain import STREAMS, Position, frame, position
+from services.gateway.streams.domain import STREAMS, Position, Ring, frame, position, stream_of
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS
 
 NOW = datetime(2026, 6, 14, 12, tzinfo=UTC)
@@ -59,3 +61,59 @@ def test_the_part_of_an_event_that_is_shown_is_not_rewritten() -> None:
 def test_an_event_of_another_shape_is_no_frame(payload: bytes) -> None:
     with pytest.raises((msgspec.DecodeError, KeyError)):
         frame(STREAMS[WS_ALERTS], 7, payload)
+
+
+def ring_of(*sequences: int, frames: int = 100, size: int = 10_000) -> Ring:
+    ring = Ring(frames, size, floor=10)
+    for sequence in sequences:
+        ring.add(sequence, b"%d" % sequence)
+    return ring
+
+
+def test_a_ring_gives_what_came_after_a_sequence() -> None:
+    ring = ring_of(11, 14, 19)
+    assert ring.after(10, 9, 999) == (19, [b"11", b"14", b"19"])
+    assert ring.after(12, 9, 999) == (19, [b"14", b"19"])
+    assert ring.after(14, 9, 999) == (19, [b"19"])
+    assert ring.after(19, 9, 999) == (19, [])
+    assert ring.after(50, 9, 999) == (50, [])
+
+
+def test_a_ring_gives_no_more_at_once_than_was_asked_for() -> None:
+    ring = ring_of(*range(11, 31))
+    assert ring.after(10, 3, 999) == (13, [b"11", b"12", b"13"])
+    assert ring.after(10, 9, 4) == (12, [b"11", b"12"])
+    assert ring.after(10, 9, 1) == (11, [b"11"])
+
+
+def test_a_ring_says_when_something_is_gone() -> None:
+    assert ring_of(11).after(9, 9, 999) is None
+    for ring in (ring_of(*range(11, 2000), frames=16), ring_of(*range(11, 2000), size=60)):
+        assert ring.floor > 1900
+        assert ring.after(ring.floor - 1, 9, 999) is None
+        assert ring.after(ring.floor, 1, 999) == (ring.floor + 1, [b"%d" % (ring.floor + 1)])
+
+
+@given(st.lists(st.integers(1, 3), max_size=300), st.integers(1, 40), st.integers(1, 200), st.integers(0, 20))
+def test_whoever_reads_a_ring_misses_nothing_unsaid(steps: list[int], frames: int, size: int, every: int) -> None:
+    ring, stored, seen, since, last = Ring(frames, size), [], [], 0, 0
+    for number, step in enumerate(steps):
+        last += step
+        stored.append(last)
+        ring.add(last, b"%d" % last)
+        if number % (every + 1) == 0:
+            found = ring.after(since, 7, 50)
+            if found is None:
+                seen += [sequence for sequence in stored if since < sequence <= ring.floor]
+                since = ring.floor
+            else:
+                since = found[0]
+                seen += [int(frame) for frame in found[1]]
+    assert seen == [sequence for sequence in stored if sequence <= since]
+
+
+def test_each_subject_is_shown_by_its_stream() -> None:
+    assert stream_of("aurora.alerts.updated") is STREAMS[WS_ALERTS]
+    assert stream_of("aurora.agents.triage.thoughts") is STREAMS[WS_AGENT_THOUGHTS]
+    for other in ("aurora.agents.thoughts", "aurora.agents.a.b.thoughts", "aurora.alerts", "aurora.audit.recorded", ""):
+        assert stream_of(other) is None
