@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import copy
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,8 @@ import xmlsec
 from lxml import etree
 
 from tests.gateway import Gateway
-from tests.saml_idp import DS, SAML, SAMLP, Asked, Element, Idp, Words, assertion_of, posted, response, signature_of
+from tests.saml_idp import DS, SAML, Asked, Element, Idp, Words, assertion_of, posted, response, signature_of
+from tests.saml_wrapping import OF_ASSERTIONS, WRAPPINGS
 from tests.sign_in import API, REFUSAL, answer, begin, free_port, gateway_with, reasons
 from tests.stack import Servers
 
@@ -142,6 +142,14 @@ def _signature_of_another_assertion(asked: Asked) -> str:
     return posted(root)
 
 
+def _signature_of_another_assertion_of_the_same_id(asked: Asked) -> str:
+    other = _good(asked)
+    same = assertion_of(other).get("ID")
+    root = response(Words.answering(asked, name_id=EVIL, assertion_id=same))
+    assertion_of(root).insert(1, signature_of(assertion_of(other)))
+    return posted(root)
+
+
 def _comment_in_the_name(asked: Asked) -> str:
     root = _good(asked, name_id="admin.evil.example")
     name = root.find(f".//{{{SAML}}}NameID")
@@ -244,6 +252,7 @@ FORMS = [
     _signed_by_somebody_else,
     _changed_after_signing,
     _signature_of_another_assertion,
+    _signature_of_another_assertion_of_the_same_id,
     _comment_in_the_name,
     _instruction_in_the_name,
     _with_dtd,
@@ -270,115 +279,15 @@ async def test_a_response_of_another_form_is_refused(running: Gateway, craft: Ca
     assert await _refused(running, craft)
 
 
-# Signature wrapping: "On Breaking SAML: Be Whoever You Want to Be" (USENIX Security 2012), in the numbering that SAML
-# Raider made common. Each moves what was signed somewhere else and puts an evil copy where it stood.
-
-
-def _without_signature(node: Element) -> Element:
-    copied = copy.deepcopy(node)
-    signature = signature_of(copied)
-    if signature is not None:
-        copied.remove(signature)
-    return copied
-
-
-def _evil(assertion: Element, *, signed: bool = False) -> Element:
-    copied = copy.deepcopy(assertion) if signed else _without_signature(assertion)
-    copied.set("ID", "_evil")
-    copied.find(f".//{{{SAML}}}NameID").text = EVIL
-    return copied
-
-
-def _evil_response(root: Element) -> Element:
-    copied = _without_signature(root)
-    copied.set("ID", "_evil_response")
-    inside = assertion_of(copied)
-    inside.getparent().replace(inside, _evil(inside))
-    return copied
-
-
-def _xsw1(root: Element) -> Element:
-    """An evil response around the signature of the response, in which the signed response now lies."""
-    evil, signature = _evil_response(root), copy.deepcopy(signature_of(root))
-    signature.append(_without_signature(root))
-    evil.insert(1, signature)
-    return evil
-
-
-def _xsw2(root: Element) -> Element:
-    """The signed response before the signature, which is detached now."""
-    evil = _evil_response(root)
-    evil.insert(1, _without_signature(root))
-    evil.insert(2, copy.deepcopy(signature_of(root)))
-    return evil
-
-
-def _xsw3(root: Element) -> Element:
-    """An evil assertion before the signed one."""
-    assertion = assertion_of(root)
-    assertion.addprevious(_evil(assertion))
-    return root
-
-
-def _xsw4(root: Element) -> Element:
-    """The signed assertion inside an evil one."""
-    assertion = assertion_of(root)
-    evil = _evil(assertion)
-    root.replace(assertion, evil)
-    evil.append(assertion)
-    return root
-
-
-def _xsw5(root: Element) -> Element:
-    """The signature in an evil assertion, what it signs at the end."""
-    assertion = assertion_of(root)
-    root.replace(assertion, _evil(assertion, signed=True))
-    root.append(_without_signature(assertion))
-    return root
-
-
-def _xsw6(root: Element) -> Element:
-    """The signature in an evil assertion, and inside it what it signs."""
-    assertion = assertion_of(root)
-    evil = _evil(assertion, signed=True)
-    root.replace(assertion, evil)
-    signature_of(evil).append(_without_signature(assertion))
-    return root
-
-
-def _xsw7(root: Element) -> Element:
-    """An evil assertion among the extensions, where any content is allowed."""
-    assertion = assertion_of(root)
-    extensions = etree.Element(f"{{{SAMLP}}}Extensions")
-    extensions.append(_evil(assertion))
-    root.find(f"{{{SAML}}}Issuer").addnext(extensions)
-    return root
-
-
-def _xsw8(root: Element) -> Element:
-    """The signature in an evil assertion, what it signs in an object of the signature, where any content is allowed."""
-    assertion = assertion_of(root)
-    evil = _evil(assertion, signed=True)
-    root.replace(assertion, evil)
-    etree.SubElement(signature_of(evil), f"{{{DS}}}Object").append(_without_signature(assertion))
-    return root
-
-
-OF_ASSERTIONS = [_xsw3, _xsw4, _xsw5, _xsw6, _xsw7, _xsw8]
-WRAPPINGS = [(wrap, True) for wrap in (_xsw1, _xsw2, *OF_ASSERTIONS)] + [(wrap, False) for wrap in OF_ASSERTIONS]
-
-
 @pytest.mark.parametrize(
-    ("wrap", "whole"),
-    WRAPPINGS,
-    ids=[f"{wrap.__name__[1:]}-{'response and assertion' if whole else 'assertion'}" for wrap, whole in WRAPPINGS],
+    ("name", "whole"), [*((name, True) for name in WRAPPINGS), *((name, False) for name in OF_ASSERTIONS)]
 )
-async def test_signature_wrapping_is_refused(running: Gateway, wrap: Callable[[Element], Element], whole: bool) -> None:
+async def test_signature_wrapping_is_refused(running: Gateway, name: str, whole: bool) -> None:
     """`whole`: the response is signed as well as the assertion."""
 
     def craft(asked: Asked) -> str:
         root = _good(asked)
-        return posted(wrap(IDP.sign(root) if whole else root))
+        return posted(WRAPPINGS[name](IDP.sign(root) if whole else root, EVIL))
 
     assert await _refused(running, craft)
 
