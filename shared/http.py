@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ from shared.errors import (
     field_error,
 )
 from shared.http_errors import REQUEST_ID, error_of, error_response
+from shared.http_paths import Nearer
 from shared.identity import Principal
 from shared.invalid import problems_in_json, problems_of
 from shared.log import get_logger
@@ -81,8 +83,7 @@ def bind(endpoint: Endpoint[Q, B, R], handler: Callable[[Call[Q, B]], Awaitable[
     return Route(endpoint, handler)
 
 
-#: The paths that are written out, without a parameter, and their methods.
-_WRITTEN_OUT = web.AppKey("written_out", dict[str, set[str]])
+_NEARER = web.AppKey("nearer", Nearer)
 
 
 def application(
@@ -100,20 +101,19 @@ def application(
         method = "GET" if route.endpoint.method == "WS" else route.endpoint.method
         app.router.add_route(method, route.endpoint.path, _endpoint_handler(route, authenticate))
     app.on_response_prepare.append(_stamp)
-    app[_WRITTEN_OUT] = {}
-    app.on_startup.append(_write_out)
+    app.on_startup.append(_compare_paths)
     return app
 
 
-async def _write_out(app: web.Application) -> None:
-    for route in app.router.routes():
-        if isinstance(route.resource, web.PlainResource):
-            app[_WRITTEN_OUT].setdefault(route.resource.canonical, set()).add(route.method)
+async def _compare_paths(app: web.Application) -> None:
+    # Once all routes are there: the gateway adds those of the services behind it.
+    routes = [(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None]
+    app[_NEARER] = Nearer(routes)
 
 
 def _require_own_path(request: web.Request) -> None:
-    """A path that is written out is never the parameter of another: DELETE /users/me isn't DELETE /users/{username}."""
-    methods = request.app[_WRITTEN_OUT].get(request.path)
+    resource = request.match_info.route.resource
+    methods = request.app[_NEARER].methods(None if resource is None else resource.canonical, request.path)
     if methods is not None and request.method not in methods:
         raise web.HTTPMethodNotAllowed(request.method, methods)
 
@@ -211,16 +211,18 @@ def _decode_query(request: web.Request, kind: type[Q]) -> Q:
         query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise AuroraError(VALIDATION, problems_of(error, values, kind, "query", strict=False)) from error
-    if "null" in map(str.lower, values.values()):
-        _refuse_null(query, values)
+    _refuse_lax(query, values)
     return query
 
 
-def _refuse_null(query: Any, values: Mapping[str, str]) -> None:
-    """msgspec takes the word for null; here what is left out is null, and the word is a text or nothing."""
-    for field in msgspec.structs.fields(query):
-        if field.encode_name in values and getattr(query, field.name) is None:
-            raise field_error(f"query.{field.encode_name}", "can't be null; leave it out")
+def _refuse_lax(query: Any, values: Mapping[str, str]) -> None:
+    """msgspec takes the word null for null and a number for a time; here null is what is left out, and a time is one."""
+    for name, field in zip(query.__struct_encode_fields__, query.__struct_fields__, strict=True):
+        value = getattr(query, field)
+        if value is None and name in values:
+            raise field_error(f"query.{name}", "can't be null; leave it out")
+        if isinstance(value, datetime) and name in values and ":" not in values[name]:
+            raise field_error(f"query.{name}", "must be a time as RFC 3339 has it")
 
 
 async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:

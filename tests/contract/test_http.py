@@ -232,6 +232,13 @@ async def test_a_path_that_is_written_out_is_never_the_parameter_of_another(clie
     assert (response.status, response.headers[hdrs.ALLOW]) == (405, "POST")
 
 
+async def test_a_number_is_no_time(client: Client) -> None:
+    for value in ("0", "0.5", "-1e3", "1718366400"):
+        response = await client.get(f"/api/v1/alerts?since={value}", headers=_as("reader"))
+        assert response.status == 422
+    assert (await client.get("/api/v1/alerts?since=2026-06-14T12:00:00Z", headers=_as("reader"))).status == 200
+
+
 async def test_the_word_null_is_a_text_or_nothing(client: Client) -> None:
     for name in ("severity", "since", "until"):
         response = await client.get(f"/api/v1/alerts?{name}=null", headers=_as("reader"))
