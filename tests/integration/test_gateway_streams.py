@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +228,53 @@ async def test_a_socket_ends_with_its_session(servers: Servers, running: Gateway
         assert (await running.ask("POST", "/api/v1/auth/logout", headers=mine))[0] == 204
         message = await socket.receive(timeout=PATIENCE)
         assert (message.type, socket.close_code) == (WSMsgType.CLOSE, 1008)
+
+
+async def test_a_socket_ends_with_its_token(running: Gateway) -> None:
+    path = f"{ALERTS}?ticket="
+    # The leeway that a token's check gives comes on top.
+    mine = running.bearer(running.token_of("admin", exp=int(time.time()) + 2))
+    _, ticket, _ = await running.ask("POST", "/api/v1/ws/tickets", headers=mine)
+    async with (
+        connect(running, ALERTS, headers=mine) as by_token,
+        running.http.ws_connect(running.url + path + ticket["ticket"]) as by_ticket,
+        connect(running, ALERTS) as other,
+    ):
+        for socket in (by_token, by_ticket):
+            message = await socket.receive(timeout=PATIENCE)
+            assert (message.type, socket.close_code) == (WSMsgType.CLOSE, 1008)
+        assert not other.closed
+
+
+async def test_a_socket_ends_with_its_key(running: Gateway) -> None:
+    _, key, _ = await running.ask("POST", "/api/v1/auth/api-keys", json={"name": "socket", "scopes": ["alerts:read"]})
+    async with running.http.ws_connect(running.url + ALERTS, headers={"X-API-Key": key["key"]}) as socket:
+        assert (await running.ask("DELETE", f"/api/v1/auth/api-keys/{key['id']}"))[0] == 204
+        message = await socket.receive(timeout=PATIENCE)
+        assert (message.type, socket.close_code) == (WSMsgType.CLOSE, 1008)
+
+
+async def test_many_clients_get_every_event_once_and_in_order_whenever_they_came(running: Gateway, bus: Bus) -> None:
+    start = await publish(bus, AGENT_THOUGHT, thought("first"), "triage")
+    stored = [await publish(bus, AGENT_THOUGHT, thought(f"stored {n}"), "triage") for n in range(150)]
+    async with AsyncExitStack() as sockets:
+        now = [await sockets.enter_async_context(connect(running, THOUGHTS)) for _ in range(5)]
+        resumed = [
+            await sockets.enter_async_context(connect(running, f"{THOUGHTS}?since={since}"))
+            for since in (start, stored[74], stored[-1])
+        ]
+        live = [await publish(bus, AGENT_THOUGHT, thought(f"live {n}"), "triage") for n in range(100)]
+        expected = [live] * 5 + [stored + live, stored[75:] + live, live]
+        for socket, sequences in zip([*now, *resumed], expected, strict=True):
+            assert [(await frame(socket))["sequence"] for _ in sequences] == sequences
+
+
+async def test_what_was_stored_before_the_gateway_began_is_read_by_whoever_asks(
+    servers: Servers, bus: Bus, tmp_path: Path
+) -> None:
+    start = await publish(bus, AGENT_THOUGHT, thought("first"), "triage")
+    stored = [await publish(bus, AGENT_THOUGHT, thought(str(n)), "triage") for n in range(250)]
+    async with gateway(servers, tmp_path) as later, connect(later, f"{THOUGHTS}?since={start}") as socket:
+        assert [(await frame(socket))["sequence"] for _ in stored] == stored
+        live = await publish(bus, AGENT_THOUGHT, thought("live"), "triage")
+        assert (await frame(socket))["sequence"] == live
