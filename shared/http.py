@@ -216,7 +216,7 @@ def _decode_query(request: web.Request, kind: type[Q]) -> Q:
 
 
 def _refuse_lax(query: Any, values: Mapping[str, str]) -> None:
-    """msgspec takes the word null for null and a number for a time; here null is what is left out, and a time is one."""
+    """msgspec takes the word null for null and a number for a time; here what is left out is null, times are times."""
     for name, field in zip(query.__struct_encode_fields__, query.__struct_fields__, strict=True):
         value = getattr(query, field)
         if value is None and name in values:
