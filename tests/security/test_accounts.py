@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+import redis.asyncio as redis
 
 from tests.gateway import Gateway, gateway
 from tests.stack import Servers
@@ -186,7 +187,7 @@ async def test_ids_of_users_are_told_to_administrators_and_their_owner_only(runn
         assert me["id"] not in str(told)
 
 
-async def test_guessing_gets_slower_and_slower_on_both_doors(servers: Servers, tmp_path: Path) -> None:
+async def test_guessing_is_held_back_on_both_doors_and_longer_each_time(servers: Servers, tmp_path: Path) -> None:
     settings = {"login_attempts_per_minute": "2", "password_cost": "10", "rca_requests_per_minute": "1000"}
     async with gateway(servers, tmp_path, **settings) as strict:
         user = await _registered(strict)
@@ -195,4 +196,26 @@ async def test_guessing_gets_slower_and_slower_on_both_doors(servers: Servers, t
         assert statuses == [401, 401, 429, 429]
         _, answer, response = await _ask(strict, "POST", "/api/auth/login", {}, {**wrong, "password": PASSWORD})
         assert (response.status, answer["code"]) == (429, "AURORA-4290")
-        assert int(response.headers["Retry-After"]) > 0
+        assert 0 < int(response.headers["Retry-After"]) <= 60
+        token = {"username": user["email"].upper(), "password": PASSWORD}
+        assert (await _ask(strict, "POST", "/api/v1/auth/token", {}, token))[0] == 429
+        await _end_windows(strict, servers)
+        statuses = [(await _ask(strict, "POST", "/api/auth/login", {}, wrong))[0] for _ in range(3)]
+        assert statuses == [401, 401, 429]
+        _, _, response = await _ask(strict, "POST", "/api/auth/login", {}, wrong)
+        assert 60 < int(response.headers["Retry-After"]) <= 120
+        await _end_windows(strict, servers)
+        body = {"email": user["email"], "password": PASSWORD}
+        assert (await _ask(strict, "POST", "/api/auth/login", {}, body))[0] == 200
+
+
+async def _end_windows(running: Gateway, servers: Servers) -> None:
+    """What the minutes of a window do."""
+    url = running.environment["AURORA_REDIS_URL"]
+    connection = redis.Redis.from_url(url, password=servers.redis_password)
+    try:
+        keys = [key async for key in connection.scan_iter("gateway:sign-in:*")]
+        assert keys
+        await connection.delete(*keys)
+    finally:
+        await connection.aclose()

@@ -59,6 +59,7 @@ DECLARED: dict[str, str] = {
     "siem/detections/rules": "the rules Aurora brings along",
     "siem/runs/worker.py": "reads a range page by page, evaluates and commits it",
     "gateway/origin.py": "where a request comes from: set by admission, kept by audit",
+    "gateway/admission/sign_ins.py": "the throttle of sign-ins, apart from the limits on requests",
     "gateway/callers.py": "the ways a request says who calls, in their order",
     "gateway/cookie.py": "the session cookie: set by whoever signs a browser in",
     "gateway/accounts/passwords.py": "the threads that hash and check passwords",

@@ -6,7 +6,6 @@ safety, as is the throttle of sign-ins: without Redis the answer is AURORA-5030.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from services.gateway.admission.domain import (
     rate_of,
 )
 from shared.cache import Cache
-from shared.errors import INSUFFICIENT_PERMISSIONS, INVALID_CREDENTIALS, RATE_LIMITED, AuroraError
+from shared.errors import INSUFFICIENT_PERMISSIONS, INVALID_CREDENTIALS, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
 
@@ -102,38 +101,3 @@ class Limits:
 
 def _counter(name: LimitName, caller: str) -> str:
     return f"gateway:requests:{name}:{caller}"
-
-
-@dataclass(frozen=True, slots=True)
-class SignInThrottle:
-    """Failed attempts to sign in. Each is counted before the password is looked at, so that a burst in parallel counts
-    too, and taken back when it succeeds.
-
-    `per_minute` bounds one account from one address. One address may fail three times that over all accounts, and an
-    account ten times that from everywhere, so that nobody locks somebody else out from one address.
-    """
-
-    cache: Cache
-    per_minute: Callable[[], int]
-
-    async def attempt(self, account: str, address: str) -> None:
-        """Raises AURORA-4290 for an attempt too many, AURORA-5030 when attempts can't be counted."""
-        for key, limit in self._counters(account, address):
-            used, resets_in = await self.cache.increment(key, ttl_seconds=WINDOW_SECONDS)
-            if used > limit:
-                raise AuroraError(RATE_LIMITED, message="Too many failed sign-ins", retry_after=resets_in)
-
-    async def succeeded(self, account: str, address: str) -> None:
-        """Takes the attempt back."""
-        for key, _ in self._counters(account, address):
-            await self.cache.decrement(key, ttl_seconds=WINDOW_SECONDS)
-
-    def _counters(self, account: str, address: str) -> tuple[tuple[str, int], ...]:
-        place = address_key(address)
-        per_minute = self.per_minute()
-        who = hashlib.sha256(account.strip().casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        return (
-            (f"gateway:sign-in:{who}:{place}", per_minute),
-            (f"gateway:sign-in:from:{place}", 3 * per_minute),
-            (f"gateway:sign-in:to:{who}", 10 * per_minute),
-        )
