@@ -82,12 +82,38 @@ async def test_who_is_signed_in_needs_no_cookie_of_the_sign_in(clouds: Clouds) -
     assert (status, connection["status"]) == (200, "connected")
 
 
+async def test_a_session_cookie_is_enough_on_the_way_back_and_not_enough_for_a_strangers_page(clouds: Clouds) -> None:
+    account = {"email": "browser@example.org", "password": "correct horse battery"}
+    user_of = {"username": "browser", "role": "viewer", **account}
+    status, user = await clouds.ask("POST", "/api/v1/users", json=user_of)
+    assert status == 201, user
+    async with clouds.gateway.http.post(f"{clouds.gateway.url}/api/auth/login", json=account) as response:
+        session = {"Cookie": f"aurora_session={response.cookies['aurora_session'].value}"}
+    body = {"userId": user["id"]}
+    login = f"{clouds.gateway.url}/login"
+    for origin, expected in (("https://evil.example.org", 403), (clouds.gateway.url, 200)):
+        async with clouds.gateway.http.post(login, json=body, headers={**session, "Origin": origin}) as response:
+            assert response.status == expected, origin
+            begun = await response.json()
+    status, connection = await clouds.back(await clouds.consent(begun["login_url"]), **session)
+    assert (status, connection["status"]) == (200, "connected")
+    ended = clouds.gateway.http.post(
+        f"{clouds.gateway.url}/api/gcp/force-disconnect", headers={**session, "Origin": clouds.gateway.url}
+    )
+    async with ended as response:
+        assert (await response.json())["status"] == "disconnected"
+    assert not clouds.providers.live_grants()
+
+
 async def test_a_machine_that_is_trusted_like_its_user_needs_no_cookie_but_a_proxy_of_it_does(
     clouds: Clouds, tmp_path: Path
 ) -> None:
     environment = {**clouds.gateway.environment, "AURORA_TRUSTED_PROXIES": "127.0.0.1"}
     async with process(environment, tmp_path / "second.log") as (url, _):
-        query, _ = await _began(clouds)
+        by_header = {"X-User-ID": clouds.me}
+        async with clouds.gateway.http.post(f"{url}/login", json={"userId": clouds.me}, headers=by_header) as response:
+            assert response.status == 200
+            query = await clouds.consent((await response.json())["login_url"])
         callback = f"{url}/callback?{query}"
         async with clouds.gateway.http.get(callback, headers={"X-Forwarded-For": "198.51.100.7"}) as response:
             assert response.status == 401

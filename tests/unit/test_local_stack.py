@@ -12,10 +12,12 @@ import pytest
 from deploy.local import ports, postgres_server
 from deploy.local.account import blocking_folder
 from deploy.local.errors import StackError
+from deploy.local.keys import cloud_key_file, ensure_keys
 from deploy.local.layout import DataFolder, holder_of, locked
 from deploy.local.process import last_line
 from deploy.local.servers import Addresses, External, embedded_names
 from deploy.local.services import GATEWAY, SERVICES, Launcher, port_names
+from shared.sealing import SealingKeys
 
 
 @pytest.fixture
@@ -134,3 +136,34 @@ def test_loopback_may_name_users_until_the_operator_says_otherwise(
     assert trusted() == "127.0.0.0/8,::1"
     monkeypatch.setenv("AURORA_TRUSTED_PROXIES", "")
     assert trusted() == ""
+
+
+def test_the_key_that_seals_cloud_credentials_is_made_once_and_given_to_the_gateway_alone(folder: DataFolder) -> None:
+    ensure_keys(folder, [service.name for service in SERVICES])
+    file = cloud_key_file(folder)
+    made = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert SealingKeys.parse(made).current == made.split()[0]
+    ensure_keys(folder, [service.name for service in SERVICES])
+    assert file.read_text() == made
+    assigned = ports.assign([*embedded_names(External()), *port_names(SERVICES)], folder.ports_file)
+    commands = Launcher(folder, External(), assigned).commands()
+    told = [command.name for command in commands if command.environment.get("AURORA_CLOUD_KEY_FILE") == str(file)]
+    assert told == [GATEWAY]
+
+
+@pytest.mark.parametrize("variable", ["AURORA_PUBLIC_URL", "AURORA_GCP_REDIRECT_URI"])
+def test_google_sends_browsers_back_to_this_machine_unless_the_operator_says_where(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    assigned = ports.assign([*embedded_names(External()), *port_names(SERVICES)], folder.ports_file)
+
+    def redirect() -> str | None:
+        commands = {command.name: command for command in Launcher(folder, External(), assigned).commands()}
+        return commands[GATEWAY].environment.get("AURORA_GCP_REDIRECT_URI")
+
+    for name in ("AURORA_PUBLIC_URL", "AURORA_GCP_REDIRECT_URI"):
+        monkeypatch.delenv(name, raising=False)
+    assert redirect() == f"http://localhost:{assigned[GATEWAY]}/callback"
+    monkeypatch.setenv(variable, "https://soc.example.org")
+    assert redirect() == (None if variable == "AURORA_PUBLIC_URL" else "https://soc.example.org")
