@@ -5,6 +5,7 @@ Knows no protocol: OIDC and SAML each make an Identity of what they have verifie
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
@@ -43,6 +44,13 @@ class RoleRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.default is None:
             raise Refused("no role is mapped to what the provider says")
         return self.default
+
+
+def check_required(required: Mapping[str, tuple[str, ...]], values_of: Callable[[str], tuple[str, ...]]) -> None:
+    """Raises Refused unless each claim that is named has one of its values; `values_of` looks a claim up."""
+    for claim, allowed in required.items():
+        if not set(allowed) & set(values_of(claim)):
+            raise Refused(f"{claim[:50]} has none of the required values")
 
 
 @dataclass(frozen=True, slots=True)

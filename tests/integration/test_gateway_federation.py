@@ -39,6 +39,7 @@ async def running(servers: Servers, provider: TestProvider, tmp_path_factory: An
         provider.config(roles={"claim": "realm_access.roles", "map": {"leads": "admin", "analysts": "analyst"}}),
         provider.config(id="members", roles={"map": {"soc": "operator"}, "default": None}),
         provider.config(id="told", userinfo=True),
+        provider.config(id="public", require={"hd": ["example.org"]}),
         provider.config(id="down", issuer="http://127.0.0.1:9"),
     ]
     saml = [
@@ -77,11 +78,12 @@ async def test_the_ways_to_sign_in_are_listed(running: Gateway) -> None:
         ("main", "oidc"),
         ("members", "oidc"),
         ("told", "oidc"),
+        ("public", "oidc"),
         ("down", "oidc"),
         ("idp", "saml"),
     ]
     assert listed[1]["login_url"] == f"{API}/oidc/login?provider=main"
-    assert listed[5]["login_url"] == f"{API}/saml/login?provider=idp"
+    assert listed[6]["login_url"] == f"{API}/saml/login?provider=idp"
 
 
 async def test_the_browser_is_sent_away_with_pkce_state_and_nonce(running: Gateway, provider: TestProvider) -> None:
@@ -138,6 +140,19 @@ async def test_without_a_role_that_is_meant_for_them_nobody_gets_in(running: Gat
     _, listed, _ = await running.get(f"{USERS}?q=mallory")
     assert listed["items"] == []
     assert (await _profile(running, provider, "members", sub="mallory", groups=["soc"]))["role"] == "operator"
+
+
+async def test_where_anybody_has_an_account_only_those_of_the_company_get_in(
+    running: Gateway, provider: TestProvider
+) -> None:
+    assert (await _sign_in(running, provider, "public", sub="stranger"))[0] == 401
+    assert (await _sign_in(running, provider, "public", sub="stranger", hd="example.com"))[0] == 401
+    profile = await _profile(running, provider, "public", sub="colleague", hd="example.org")
+    assert profile["role"] == "viewer"
+    changed = await running.ask("PATCH", f"{USERS}/{profile['username']}", json={"role": "analyst"})
+    assert changed[0] == 200
+    again = await _profile(running, provider, "public", sub="colleague", hd="example.org")
+    assert again["role"] == "analyst", "without a map the role is Aurora's to change"
 
 
 async def test_nobody_becomes_the_owner_of_an_account_by_a_name_or_an_address(

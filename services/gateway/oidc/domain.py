@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import msgspec
 from msgspec import Meta
 
-from services.gateway.federated import Identity, ProviderId, Refused, RoleRules
+from services.gateway.federated import Identity, ProviderId, Refused, RoleRules, check_required
 
 #: Signatures with a public key only: with HS256 a provider's public key could be taken for a shared secret.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
@@ -28,7 +28,8 @@ _LONGEST_NAME = 200
 class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One provider of AURORA_OIDC_PROVIDERS_FILE. `client_secret_file` is relative to that file.
 
-    `userinfo` asks the provider's userinfo endpoint for claims that it doesn't put into ID tokens.
+    `userinfo` asks the provider's userinfo endpoint for claims that it doesn't put into ID tokens. `require` names
+    claims and the values of which each must have one: where anybody can have an account, it says whose count.
     """
 
     id: ProviderId
@@ -41,6 +42,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     algorithms: Annotated[tuple[Algorithm, ...], Meta(min_length=1)] = ("RS256", "PS256", "ES256")
     username_claim: str = "preferred_username"
     userinfo: bool = False
+    require: dict[str, tuple[str, ...]] = {}
     roles: RoleRules = RoleRules()
 
 
@@ -164,7 +166,8 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
 
 
 def identity_of(config: ProviderConfig, claims: Mapping[str, Any]) -> Identity:
-    """Whom checked claims vouch for. Raises Refused when no role is meant for them."""
+    """Whom checked claims vouch for. Raises Refused when they lack what is required, or no role is meant for them."""
+    check_required(config.require, lambda claim: values_at(claims, claim))
     subject = str(claims["sub"])
     email = _text(claims, "email") if claims.get("email_verified") is not False else None
     username = _text(claims, config.username_claim) or email or subject

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from services.gateway.federated import Identity, ProviderId, Refused, RoleRules
+from services.gateway.federated import Identity, ProviderId, Refused, RoleRules, check_required
 
 BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
@@ -29,6 +29,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     Either `metadata_file`, or `entity_id`, `sign_in_url` and `certificate_files` (several while the provider changes
     its key). `*_attribute` name attributes of the assertion; without `subject_attribute` the NameID is the subject.
+    `require` names attributes and the values of which each must have one.
     """
 
     id: ProviderId
@@ -42,6 +43,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     username_attribute: str | None = None
     email_attribute: str = "email"
     name_attribute: str = "name"
+    require: dict[str, tuple[str, ...]] = {}
     roles: RoleRules = RoleRules()
 
 
@@ -151,6 +153,7 @@ def _confirmed_until(confirmation: Confirmation, expected: Expected, now: dateti
 
 def identity_of(config: ProviderConfig, assertion: Assertion) -> Identity:
     """Whom a checked assertion vouches for. Raises Refused when it doesn't say, or no role is meant for them."""
+    check_required(config.require, lambda name: assertion.attributes.get(name, ()))
     subject = _subject(config, assertion)
     email = _attribute(assertion, config.email_attribute)
     username = _attribute(assertion, config.username_attribute) or email or subject
