@@ -18,7 +18,6 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
 from nats.js.kv import KeyValue
 
-from shared import tasks
 from shared.contracts.events import DeadLetter
 from shared.contracts.wire import encode
 from shared.errors import UNAVAILABLE, AuroraError
@@ -50,41 +49,34 @@ class Discard(Exception):
 
 
 class Bus:
-    """A connection to NATS that reconnects for ever, and the AURORA stream on it. Made by `connect` or `connecting`."""
+    """A connection to NATS that reconnects for ever, and the AURORA stream on it.
+
+    Until `open` has connected it, what would publish or ask raises AURORA-5030, and what reads or consumes waits.
+    """
 
     def __init__(self, url: str, *, user: str | None, password: str | None, name: str) -> None:
         self._nats = Client()
         self._js = self._nats.jetstream(timeout=5)
         self._connected = asyncio.Event()
-        options: dict[str, Any] = {"name": name, "reconnect_time_wait": 0.25, "max_reconnect_attempts": -1}
-        options |= {"user": user, "password": password} if user else {}
-        self._opening = asyncio.create_task(self._open(url, options), name=f"{name}:nats")
+        self._url = url
+        self._options: dict[str, Any] = {"name": name, "reconnect_time_wait": 0.25, "max_reconnect_attempts": -1}
+        self._options |= {"user": user, "password": password} if user else {}
 
     @classmethod
     async def connect(cls, url: str, *, user: str | None, password: str | None, name: str) -> Bus:
         """Connects and makes the stream if it isn't there. Raises AURORA-5030 when no server answers in 30 s."""
-        bus = await cls.connecting(url, user=user, password=password, name=name, patience=_CONNECT_SECONDS)
-        if not bus._connected.is_set():
-            await bus.close()
-            raise _unavailable()
-        return bus
-
-    @classmethod
-    async def connecting(
-        cls, url: str, *, user: str | None, password: str | None, name: str, patience: float = 3.0
-    ) -> Bus:
-        """As `connect`, but waits `patience` seconds and no longer: then it connects when a server is there.
-
-        Until then what would publish or ask raises AURORA-5030, and what reads or consumes waits.
-        """
         bus = cls(url, user=user, password=password, name=name)
-        await asyncio.wait([bus._opening], timeout=patience)
-        if bus._opening.done():
-            bus._opening.result()  # it goes on for ever, unless the address is none
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await bus.open()
+        except _FAILURES as error:
+            await bus.close()
+            raise _unavailable() from error
         return bus
 
-    async def _open(self, url: str, options: dict[str, Any]) -> None:
-        await self._nats.connect(url, connect_timeout=2, error_cb=_report, **options)
+    async def open(self) -> None:
+        """Connects and makes the stream if it isn't there, however long that takes."""
+        await self._nats.connect(self._url, connect_timeout=2, error_cb=_report, **self._options)
         while not self._connected.is_set():
             try:
                 await self._make_stream()
@@ -92,6 +84,15 @@ class Bus:
             except _FAILURES as error:
                 _log.warning("waiting for JetStream", reason=type(error).__name__)
                 await asyncio.sleep(0.5)
+
+    async def connected(self, seconds: float) -> bool:
+        """Whether it is connected, now or within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connected.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _require(self) -> None:
         if not self._connected.is_set():
@@ -313,7 +314,6 @@ class Bus:
 
     async def close(self) -> None:
         """Closes the connection; what was published is already acknowledged."""
-        await tasks.end([self._opening])
         await self._nats.close()
 
 

@@ -36,6 +36,8 @@ from shared.telemetry import render_metrics
 
 S = TypeVar("S")
 Start = Callable[["Platform"], Awaitable[None]]
+#: A start waits so long for NATS, and goes on without it.
+_NATS_SECONDS = 3.0
 _log = log.get_logger("runtime")
 
 
@@ -119,9 +121,10 @@ class Platform:
         if self._bus is None:
             settings = self.common
             password = None if settings.nats_password_file is None else config.read_secret(settings.nats_password_file)
-            self._bus = await Bus.connecting(
-                settings.nats_url, user=settings.nats_user, password=password, name=self.name
-            )
+            self._bus = Bus(settings.nats_url, user=settings.nats_user, password=password, name=self.name)
+            self.spawn("nats", self._bus.open())
+            if not await self._bus.connected(_NATS_SECONDS):
+                _log.warning("starting without nats")
             self.on_stop(self._bus.close)
             self.check("nats", self._bus.ping, needed=False)
         return self._bus

@@ -84,11 +84,7 @@ async def start(platform: Platform) -> None:
     database = await platform.postgres(HERE / "migrations")
     clickhouse = await _open_clickhouse(platform, settings)
     outbox = await platform.outbox(database)
-    rejections, retention = (
-        RejectionsService(database),
-        Retention(database, lambda: platform.live.current.log_retention_days),
-    )
-    await retention.refresh()
+    rejections, retention = RejectionsService(database), await _retention(platform, database)
     rows = LogStore(clickhouse)
     processes = _processes(platform, settings)
     logs, worklist = await _logs(platform, settings, database, rows, processes, rejections, retention)
@@ -142,6 +138,12 @@ async def start(platform: Platform) -> None:
         ]
     )
     await _syslog(platform, settings, logs)
+
+
+async def _retention(platform: Platform, database: Database) -> Retention:
+    retention = Retention(database, lambda: platform.live.current.log_retention_days)
+    await retention.refresh()
+    return retention
 
 
 def _processes(platform: Platform, settings: SiemSettings) -> Processes:

@@ -61,8 +61,16 @@ _REQUESTS = (
     *bullet(
         "Requests and errors",
         4,
-        ("deprecated", "Deprecation and Sunset come with Link relations"),
-        ("rfc", "AURORA_RFC_DEPRECATION=1 switches to RFC 9745 and 8594"),
+        (
+            "deprecated",
+            "Deprecation and Sunset come with Link relations",
+            "tests/integration/test_gateway_system.py::test_a_deprecated_route_says_so_on_every_answer_and_is_counted",
+        ),
+        (
+            "rfc",
+            "AURORA_RFC_DEPRECATION=1 switches to RFC 9745 and 8594",
+            "tests/integration/test_gateway_system.py::test_deprecation_can_be_told_as_the_rfcs_have_it",
+        ),
     ),
     *bullet(
         "Requests and errors",

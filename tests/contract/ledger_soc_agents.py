@@ -90,8 +90,23 @@ ROWS: tuple[EndpointRequirement, ...] = (
     *endpoints(
         "SOC",
         "System",
-        ("GET", "/api/v1/settings/runtime", "Runtime configuration", "system:read"),
-        ("PATCH", "/api/v1/settings/runtime", "Update runtime config", "system:write"),
+        (
+            "GET",
+            "/api/v1/settings/runtime",
+            "Runtime configuration",
+            "system:read",
+            "tests/integration/test_runtime_settings.py::test_a_change_is_shown_with_who_when_and_why",
+            "tests/integration/test_runtime_settings.py::test_settings_are_for_readers_and_changes_for_administrators",
+        ),
+        (
+            "PATCH",
+            "/api/v1/settings/runtime",
+            "Update runtime config",
+            "system:write",
+            "tests/integration/test_runtime_settings.py::test_the_mode_follows_on_every_process",
+            "tests/integration/test_runtime_settings.py::test_of_two_changes_to_the_same_state_one_is_made",
+            "tests/integration/test_runtime_settings.py::test_a_change_survives_restarts_and_a_start_without_nats",
+        ),
         (
             "GET",
             "/metrics",

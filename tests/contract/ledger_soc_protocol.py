@@ -125,7 +125,15 @@ ROWS: tuple[Requirement, ...] = (
             _HTTP + "test_an_answer_has_the_three_headers",
             _HTTP + "test_every_refusal_has_the_three_headers",
         ),
-        ("Deprecation", "true on deprecated routes"),
-        ("Sunset", "ISO 8601 date on deprecated routes: 2026-12-31T00:00:00Z"),
+        (
+            "Deprecation",
+            "true on deprecated routes",
+            "tests/integration/test_gateway_system.py::test_a_deprecated_route_says_so_on_every_answer_and_is_counted",
+        ),
+        (
+            "Sunset",
+            "ISO 8601 date on deprecated routes: 2026-12-31T00:00:00Z",
+            "tests/integration/test_gateway_system.py::test_a_deprecated_route_says_so_on_every_answer_and_is_counted",
+        ),
     ),
 )
