@@ -28,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "hunts",
     "investigate",
     "keys",
+    "users",
     "identity",
     "audit",
     "settings",

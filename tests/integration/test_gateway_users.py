@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 
 from tests.gateway import ADMIN_PASSWORD, Gateway, gateway, process
-from tests.stack import Servers
+from tests.stack import AURORA, Servers
 
 USERS = "/api/v1/users"
 ME = "/api/v1/users/me"
@@ -21,7 +22,7 @@ PASSWORD = "a quiet afternoon"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gateway]:
-    settings = {"requests_per_minute": "100000"}
+    settings = {"requests_per_minute": "100000", "password_cost": "10"}
     async with gateway(servers, tmp_path_factory.mktemp("gateway"), **settings) as started:
         yield started
 
@@ -279,7 +280,7 @@ async def test_the_last_administrator_stays(running: Gateway) -> None:
 
 
 async def test_of_two_administrators_who_delete_each_other_at_once_one_stays(servers: Servers, tmp_path: Path) -> None:
-    async with gateway(servers, tmp_path) as alone:
+    async with gateway(servers, tmp_path, password_cost="10") as alone:
         for _ in range(3):
             other = await _create(alone, "admin")
             theirs = await _token(alone, other)
@@ -322,3 +323,47 @@ async def test_signing_out_everywhere_ends_every_session(running: Gateway) -> No
     assert [(await running.get(ME, headers=headers))[0] for headers in (first, second)] == [401, 401]
     status, answer, _ = await running.ask("POST", "/api/v1/auth/logout?everything=1")
     assert (status, answer["error"]["detail"][0]["path"]) == (422, "query.everything")
+
+
+async def _aurora(running: Gateway, *arguments: str, typed: str = "") -> tuple[int, str, str]:
+    """Runs `aurora users ...` as the administrator."""
+    environment = {
+        **running.environment,
+        "AURORA_CLI_URL": running.url,
+        "AURORA_CLI_PASSWORD_FILE": running.environment["AURORA_ADMIN_PASSWORD_FILE"],
+    }
+    child = await asyncio.create_subprocess_exec(
+        *AURORA,
+        "users",
+        *arguments,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        out, err = await child.communicate(typed.encode())
+    return child.returncode or 0, out.decode(), err.decode()
+
+
+async def test_the_command_line_administers_users(running: Gateway, tmp_path: Path) -> None:
+    name, secret = f"cli{secrets.token_hex(4)}", tmp_path / "password"
+    secret.write_text(PASSWORD + "\n")
+    create = ("create", name, "--role", "viewer", "--email", f"{name}@example.org", "--password-file", str(secret))
+    code, out, err = await _aurora(running, *create, "--json")
+    assert (code, err) == (0, "")
+    user = orjson.loads(out)
+    assert (user["username"], user["role"]) == (name, "viewer")
+    assert PASSWORD not in out
+    assert await _refused(running, name) == 200
+    assert (await _aurora(running, "role", name, "operator"))[0] == 0
+    assert (await _aurora(running, "disable", name))[0] == 0
+    assert await _refused(running, name) == 401
+    assert (await _aurora(running, "enable", name))[0] == 0
+    assert (await _aurora(running, "password", name, typed="another evening\nanother evening\n"))[0] == 0
+    assert await _refused(running, name, "another evening") == 200
+    _, out, _ = await _aurora(running, "list", "--role", "operator", "--json")
+    assert name in [orjson.loads(line)["username"] for line in out.splitlines()]
+    assert (await _aurora(running, "delete", name))[0] == 0
+    code, _, err = await _aurora(running, "delete", name)
+    assert (code, err.count("\n"), "AURORA-4040" in err) == (1, 1, True)
