@@ -27,6 +27,8 @@ _SECURITY = {
     "requestedAuthnContext": False,
     "rejectDeprecatedAlgorithm": True,
     "rejectUnsolicitedResponsesWithInResponseTo": True,
+    # Names like https://soc inside a company.
+    "allowSingleLabelDomains": True,
 }
 
 
