@@ -44,7 +44,7 @@ class SealingKeys:
         if any(len(key) != _KEY_BYTES for key in keys.values()):
             raise ValueError(f"a sealing key has {_KEY_BYTES} bytes")
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
-        self.current = next(iter(keys))
+        self.current, *self.older = keys
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -20,8 +20,11 @@ from shared.errors import (
 
 Provider = Literal["gcp", "aws", "azure"]
 ConnectionStatus = Literal["connected", "disconnected", "revoking"]
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
-RoleArn = Annotated[str, Meta(pattern=r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$", max_length=600)]
+# Before `$`, which Python has match before a last line feed too, none is allowed.
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\n)$")]
+RoleArn = Annotated[
+    str, Meta(pattern=r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}(?!\n)$", max_length=600)
+]
 #: What OAuth hands through a browser: printable ASCII.
 OAuthText = Annotated[str, Meta(max_length=4096, pattern=r"^[\x20-\x7e]*$")]
 _TAG = "Cloud"

@@ -96,6 +96,18 @@ async def test_a_revocation_waits_for_a_provider_that_is_away(clouds: Clouds) ->
     await clouds.connect_google()
 
 
+async def test_a_revocation_that_never_succeeds_is_given_up_on_record(clouds: Clouds) -> None:
+    await clouds.connect_google()
+    clouds.providers.away = True
+    assert (await clouds.ask("POST", "/api/gcp/force-disconnect"))[1]["status"] == "revoking"
+    await clouds.rows("UPDATE cloud_revocations SET requested_at = now() - interval '8 days', next_try_at = now()")
+    await clouds.until_rows("SELECT FROM cloud_revocations", 0)
+    given_up = "SELECT FROM audit WHERE action = 'cloud.revoked' AND outcome = 'failure' AND target = 'gcp'"
+    await clouds.until_rows(given_up, 1)
+    assert (await clouds.ask("GET", GCP))[1]["status"] == "disconnected"
+    clouds.providers.grants.clear()
+
+
 async def test_what_is_void_at_google_already_counts_as_revoked(clouds: Clouds) -> None:
     await clouds.connect_google()
     for grant in clouds.providers.grants.values():
@@ -170,7 +182,8 @@ async def test_a_role_must_trust_aurora_and_ask_for_this_users_external_id(cloud
         assert why in answer["error"]
     unknown = f"arn:aws:iam::{ACCOUNT}:role/Unknown"
     assert (await clouds.ask("POST", "/api/aws/connect", json={"roleArn": unknown}))[0] == 400
-    assert (await clouds.ask("POST", "/api/aws/connect", json={"roleArn": "arn:aws:s3:::bucket"}))[0] == 400
+    for no_role in ("arn:aws:s3:::bucket", ROLE + "\n", "", "arn:aws:iam::1:role/x"):
+        assert (await clouds.ask("POST", "/api/aws/connect", json={"roleArn": no_role}))[0] == 400
     assert (await clouds.ask("GET", "/api/aws/status"))[1]["status"] == "disconnected"
 
 
@@ -196,9 +209,9 @@ async def test_azure_refuses_a_wrong_secret_and_a_wrong_tenant(clouds: Clouds) -
     for wrong in ({"clientSecret": "guessed"}, {"tenantId": APPLICATION}):
         status, answer = await clouds.ask("POST", "/api/azure/connect", json={**right, **wrong})
         assert (status, answer["code"]) == (400, "AURORA-4000")
-    hostile = {**right, "tenantId": "../../evil"}
     before = len(clouds.providers.seen)
-    assert (await clouds.ask("POST", "/api/azure/connect", json=hostile))[0] == 400
+    for hostile in ("../../evil", TENANT + "\n", f"{TENANT}/../..", "common"):
+        assert (await clouds.ask("POST", "/api/azure/connect", json={**right, "tenantId": hostile}))[0] == 400
     assert len(clouds.providers.seen) == before
 
 

@@ -121,7 +121,7 @@ class Revocations:
             )
 
     async def _seal_anew(self) -> None:
-        for row in await self._store.sealed_by_others(self._keys.current, _AT_ONCE):
+        for row in await self._store.sealed_by(self._keys.older, _AT_ONCE):
             place = domain.bound_to(row.provider, row.user_id)
             try:
                 secret = self._keys.open(row.sealed, place)

@@ -163,14 +163,16 @@ class CloudStore:
             await self.database.fetchval("SELECT external_id FROM cloud_external_ids WHERE user_id = $1", user_id)
         )
 
-    async def sealed_by_others(self, key_id: str, limit: int) -> list[SealedRow]:
-        """What isn't sealed by this key."""
+    async def sealed_by(self, key_ids: Sequence[str], limit: int) -> list[SealedRow]:
+        """What these keys sealed."""
+        if not key_ids:
+            return []
         rows = await self.database.fetch(
             "SELECT 'cloud_connections' AS place, user_id, provider, key_id, sealed FROM cloud_connections"
-            " WHERE key_id <> $1 UNION ALL"
-            " SELECT 'cloud_revocations', user_id, provider, key_id, sealed FROM cloud_revocations WHERE key_id <> $1"
-            " LIMIT $2",
-            key_id,
+            " WHERE key_id = ANY($1) UNION ALL"
+            " SELECT 'cloud_revocations', user_id, provider, key_id, sealed FROM cloud_revocations"
+            " WHERE key_id = ANY($1) LIMIT $2",
+            key_ids,
             limit,
         )
         return [
