@@ -3,13 +3,14 @@
 BIN := .venv/bin
 STAMP := .venv/.stamp
 WORKERS ?= 2
+FUZZ_SECONDS ?= 600
 # One test file stays on one worker, so that its servers start once.
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 # Versions already in a lock file are kept; `make lock LOCK_FLAGS=--upgrade` takes the newest.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test test-clickhouse-server test-peers bench lock clean
+.PHONY: help setup demo check format test test-clickhouse-server test-peers fuzz-api bench lock clean
 
 help: ## Show this map
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ test-clickhouse-server: setup ## siem's tests again, on ClickHouse's HTTP interf
 
 test-peers: setup ## Tests against software from elsewhere: npm packages, Debian tools
 	$(BIN)/pytest -q tests/peers
+
+fuzz-api: setup ## Call a whole stack with random data by its description, for FUZZ_SECONDS (10 minutes)
+	$(BIN)/python -m tests.fuzz_run $(FUZZ_SECONDS) $(FUZZ_SEED)
 
 bench: setup ## Measure ingest, JSON-RPC and the gateway, each beside its floor
 	@$(BIN)/python -m benchmarks

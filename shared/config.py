@@ -20,6 +20,8 @@ import msgspec
 
 S = TypeVar("S")
 PREFIX = "AURORA_"
+#: Named without the prefix by the RCA page; with it they come first.
+_PLAIN = frozenset({"FRONTEND_URL"})
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -69,8 +71,10 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
 
 
 def _variable(service: str, field_name: str, source: Mapping[str, str]) -> str:
-    own = f"{PREFIX}{service}_{field_name}".upper()
-    return own if service and own in source else PREFIX + field_name.upper()
+    own, plain = f"{PREFIX}{service}_{field_name}".upper(), field_name.upper()
+    if service and own in source:
+        return own
+    return plain if plain in _PLAIN and PREFIX + plain not in source else PREFIX + plain
 
 
 def load(settings: type[S], environ: Mapping[str, str] | None = None, *, service: str = "") -> S:

@@ -31,6 +31,7 @@ from shared.keyring import KeyRing, SigningKey
 from shared.live_settings import LiveSettings
 from shared.migrate import migrate
 from shared.outbox import Outbox
+from shared.patience import PatienceSettings
 from shared.postgres import Database
 from shared.telemetry import render_metrics
 
@@ -196,7 +197,12 @@ class Platform:
         """Serves an aiohttp application on the configured address until the process stops."""
         settings = self.common
         runner = Runner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=settings.drain_seconds, **runner_options
+            app,
+            patience=config.load(PatienceSettings, service=self.name),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=settings.drain_seconds,
+            **runner_options,
         )
         await runner.setup()
         site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024)
