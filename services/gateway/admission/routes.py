@@ -84,11 +84,15 @@ class Door:
             if endpoint is None:
                 return await handler(request)
             with origin.coming_from(self.address_of(request)):
+                admitted = False
                 try:
                     await self._admit(request, endpoint)
+                    admitted = True
                     return await handler(request)
                 except AuroraError as refusal:
-                    await self.refusals.note(refusal, request.get(PRINCIPAL), str(endpoint))
+                    caller = request.get(PRINCIPAL, ANONYMOUS)
+                    actor = None if caller is ANONYMOUS else caller.id
+                    await self.refusals.note(refusal, str(endpoint), actor, admitted=admitted)
                     raise
 
         return admit

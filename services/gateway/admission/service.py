@@ -57,16 +57,16 @@ class Refusals:
 
     journal: Journal
 
-    async def note(self, refusal: AuroraError, caller: Principal | None, endpoint: str) -> None:
-        """Called with each refusal of an endpoint. Other codes are no matter of identity."""
+    async def note(self, refusal: AuroraError, endpoint: str, actor: str | None, *, admitted: bool) -> None:
+        """Called with each refusal of an endpoint, before the caller was admitted or after. Most codes are no matter of
+        identity."""
         if refusal.code is INSUFFICIENT_PERMISSIONS:
-            actor = None if caller is None or not caller.permissions else caller.id
             detail = refusal.detail if isinstance(refusal.detail, Mapping) else None
             await self.journal.record(
                 "permission.denied", actor=actor, outcome="denied", target=endpoint, detail=detail
             )
-        elif refusal.code is INVALID_CREDENTIALS and caller is None:
-            await self.journal.record("authentication.failed", actor=None, outcome="failure", target=endpoint)
+        elif refusal.code is INVALID_CREDENTIALS and not admitted:
+            await self.journal.record("authentication.failed", actor=actor, outcome="failure", target=endpoint)
 
 
 class Limits:
