@@ -11,8 +11,6 @@ from onelogin.saml2.errors import OneLogin_Saml2_Error
 from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
-from services.gateway.federated import Refused
-from services.gateway.saml import response
 from services.gateway.saml.domain import ProviderConfig, ProvidersFile
 from shared import config
 from shared.config import ConfigError
@@ -52,7 +50,7 @@ def load(path: Path | None, public_url: str) -> dict[str, Provider]:
             raise ConfigError(f"the file {path.name}: provider {each.id} stands twice")
         try:
             found[each.id] = _provider(each, path.parent, public_url)
-        except (OneLogin_Saml2_Error, Refused, OSError, ValueError) as error:
+        except (OneLogin_Saml2_Error, ValueError) as error:
             raise ConfigError(f"the file {path.name}: provider {each.id}: {error}") from error
     return found
 
@@ -82,7 +80,6 @@ def _from_fields(each: ProviderConfig, folder: Path) -> dict[str, Any]:
 
 def _from_metadata(each: ProviderConfig, folder: Path) -> dict[str, Any]:
     text = config.read_secret_text(folder / str(each.metadata_file)).encode()
-    response.parse(text)
     parsed = OneLogin_Saml2_IdPMetadataParser.parse(text, entity_id=each.entity_id).get("idp", {})
     certificates = parsed.get("x509certMulti", {}).get("signing") or [parsed.get("x509cert", "")]
     if "singleSignOnService" not in parsed or not all(certificates):
