@@ -14,7 +14,7 @@ from tests.fuzz_run import SETTINGS, fuzz
 from tests.stack import Stack, data_folder, running_stack
 
 #: Of each run; what it has not come to then isn't tried.
-SECONDS = 18
+SECONDS = 14
 
 
 @pytest.fixture(scope="module")
