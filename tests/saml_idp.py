@@ -163,13 +163,17 @@ class Idp:
         node: Element,
         method: Any = xmlsec.constants.TransformRsaSha256,
         digest: Any = xmlsec.constants.TransformSha256,
+        inclusive: str | None = None,
     ) -> Element:
-        """Signs a response or an assertion in place, with the signature after its issuer."""
+        """Signs a response or an assertion in place, with the signature after its issuer. `inclusive` lists prefixes
+        that count though no name bears them."""
         signature = xmlsec.template.create(node, xmlsec.constants.TransformExclC14N, method, ns="ds")
         node.find(f"{{{SAML}}}Issuer").addnext(signature)
         reference = xmlsec.template.add_reference(signature, digest, uri="#" + node.get("ID"))
         xmlsec.template.add_transform(reference, xmlsec.constants.TransformEnveloped)
-        xmlsec.template.add_transform(reference, xmlsec.constants.TransformExclC14N)
+        transform = xmlsec.template.add_transform(reference, xmlsec.constants.TransformExclC14N)
+        if inclusive is not None:
+            xmlsec.template.transform_add_c14n_inclusive_namespaces(transform, inclusive)
         xmlsec.template.add_x509_data(xmlsec.template.ensure_key_info(signature))
         xmlsec.tree.add_ids(node, ["ID"])
         context = xmlsec.SignatureContext()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -250,11 +249,9 @@ async def test_keys_may_be_replaced_while_everything_runs(running: Gateway, prov
 async def test_a_provider_that_is_down_is_named_while_other_ways_work(running: Gateway, provider: TestProvider) -> None:
     url = f"{running.url}{API}/oidc/login"
     for _ in range(2):
-        started = time.monotonic()
         status, body, _, _ = await answer(running, "GET", url, {}, params={"provider": "down"})
         assert (status, body["error"]["code"]) == (503, "AURORA-5030")
         assert body["error"]["detail"] == {"peer": "Provider main"}
-        assert time.monotonic() - started < 10
     assert (await running.sign_in("admin", ADMIN_PASSWORD))["access_token"]
     await _profile(running, provider, sub="still here")
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.x509 import load_pem_x509_certificate
+from lxml.etree import LxmlError
 from onelogin.saml2.errors import OneLogin_Saml2_Error
 from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
+from onelogin.saml2.utils import OneLogin_Saml2_Utils
 
 from services.gateway.saml.domain import ProviderConfig, ProvidersFile
 from shared import config
@@ -50,7 +53,7 @@ def load(path: Path | None, public_url: str) -> dict[str, Provider]:
             raise ConfigError(f"the file {path.name}: provider {each.id} stands twice")
         try:
             found[each.id] = _provider(each, path.parent, public_url)
-        except (OneLogin_Saml2_Error, ValueError) as error:
+        except (OneLogin_Saml2_Error, LxmlError, ValueError) as error:
             raise ConfigError(f"the file {path.name}: provider {each.id}: {error}") from error
     return found
 
@@ -88,6 +91,9 @@ def _from_metadata(each: ProviderConfig, folder: Path) -> dict[str, Any]:
 
 
 def _described(entity_id: str, url: str, certificates: list[str]) -> dict[str, Any]:
+    for certificate in certificates:
+        # Raises ValueError now rather than refusing everybody later.
+        load_pem_x509_certificate(OneLogin_Saml2_Utils.format_cert(certificate).encode())
     return {
         "entityId": entity_id,
         "singleSignOnService": {"url": url},

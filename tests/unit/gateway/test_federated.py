@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +13,23 @@ import pytest
 from services.gateway.browser import local_path
 from services.gateway.federated import Refused, RoleRules, check_required
 from services.gateway.oidc import domain as oidc
-from services.gateway.saml import response
+from services.gateway.saml import domain as saml
+from services.gateway.saml import providers, response
 from shared.config import ConfigError, read_document
 from shared.errors import AuroraError
 from tests.saml_idp import Idp, Words, assertion_of, signature_of
+from tests.structure.source_tree import ROOT
 
+METADATA_XML = """<?xml version="1.0"?>
+<!-- made by a program, with remarks -->
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="urn:idp">
+ <md:IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+  <md:KeyDescriptor use="signing"><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:X509Data>
+   <ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
+  <md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+   Location="https://idp.example.org/sso"/>
+ </md:IDPSSODescriptor>
+</md:EntityDescriptor>"""
 METADATA = oidc.Metadata(
     issuer="https://idp.example.org",
     authorization_endpoint="https://idp.example.org/authorize?tenant=1",
@@ -130,7 +144,54 @@ def test_what_is_read_of_an_assertion_is_what_was_digested() -> None:
         response._signed_bytes(assertion, signature_of(assertion))
 
 
-def test_a_file_of_providers_that_is_wrong_names_the_place(tmp_path: Any) -> None:
+def test_the_documented_configurations_are_valid(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "identity.md").read_text()
+    examples = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "providers:" in block]
+    for example, kind in zip(examples, (oidc.ProvidersFile, saml.ProvidersFile), strict=True):
+        path = tmp_path / "providers.yaml"
+        path.write_text(example)
+        assert [each.id for each in read_document(path, kind).providers] == ["keycloak", "entra", "okta", "google"]
+
+
+def test_identity_providers_are_read_from_fields_or_from_their_metadata(tmp_path: Path) -> None:
+    idp = Idp()
+    (tmp_path / "idp.pem").write_bytes(idp.certificate_pem)
+    inner = "".join(idp.certificate_pem.decode().splitlines()[1:-1])
+    (tmp_path / "idp.xml").write_text(METADATA_XML.format(certificate=inner))
+    fields = {"entity_id": "urn:idp", "sign_in_url": "https://idp.example.org/sso", "certificate_files": ["idp.pem"]}
+    found = _load(tmp_path, {"id": "a", **fields}, {"id": "b", "metadata_file": "idp.xml"})
+    assert [(each.entity_id, each.sign_in_url) for each in found.values()] == [
+        ("urn:idp", "https://idp.example.org/sso")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ({}, "needs metadata_file"),
+        ({"entity_id": "urn:idp", "sign_in_url": "https://x.example.org"}, "needs metadata_file"),
+        ({"metadata_file": "none.xml"}, "can't be read"),
+        ({"metadata_file": "bad.pem"}, "provider a"),
+        ({"entity_id": "i", "sign_in_url": "https://x.example.org", "certificate_files": ["bad.pem"]}, "provider a"),
+        ({"entity_id": "i", "sign_in_url": "javascript:x", "certificate_files": ["idp.pem"]}, "provider a"),
+    ],
+)
+def test_an_identity_provider_that_is_wrong_stops_the_start(
+    tmp_path: Path, provider: dict[str, Any], told: str
+) -> None:
+    (tmp_path / "idp.pem").write_bytes(Idp().certificate_pem)
+    (tmp_path / "bad.pem").write_text("-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ConfigError, match=told):
+        _load(tmp_path, {"id": "a", **provider})
+
+
+def _load(folder: Path, *each: dict[str, Any]) -> dict[str, providers.Provider]:
+    path = folder / "saml.json"
+    path.write_bytes(msgspec.json.encode({"providers": [{"name": "IdP", **provider} for provider in each]}))
+    return providers.load(path, "https://soc.example.org")
+
+
+def test_a_file_of_providers_that_is_wrong_names_the_place(tmp_path: Path) -> None:
     path = tmp_path / "oidc.yaml"
     path.write_text("providers:\n  - id: idp\n    name: IdP\n    issuer: https://x\n    client_id: 7\n")
     with pytest.raises(ConfigError, match=r"oidc\.yaml: .*client_id"):
