@@ -1,27 +1,27 @@
-"""Requests a second through the gateway, beside the same service called directly.
+"""Requests a second through the gateway, beside the same service called directly and through one nginx worker.
 
-A gateway process, a service process made as every service is (signed identity checked, contract decoded), and here a
-small load generator with a fixed number of connections, each of which waits for its answer. The floor calls the
-service with an internal token. Rounds alternate, so that a busy machine slows both; CPU times are there because they
-hold still on one.
+A gateway process, a service process made as every service is (signed identity checked, contract decoded), and wrk with
+16 connections. Direct and nginx calls carry an internal token, the gateway's an access token: it checks that, the
+session, the permission and the limit, signs the caller anew and logs a line. Rounds alternate, so that a busy machine
+slows all; CPU times are there because they hold still on one. The p99 at equal load is of requests sent at a fixed
+rate, whether or not the ones before were answered.
 
-Where the gateway's time goes (py-spy, two busy cores, 0.95 ms of CPU a request): writing the answer to the client 22%,
-nearly all of it the system call; asking the service through aiohttp's client 14%; Redis 11%; trace, metrics and the log
-line about 11%; the rest is aiohttp's server and the event loop. What was done about it: revocation and rate limit are
-one round trip without a transaction (1.36 -> 1.02 ms), tokens are verified and signed once and remembered, small bodies
-are passed on in one piece. One process is bound by its core; more of them share the load, since none keeps state.
+Needs `wrk` and, for its row, `nginx` on the PATH (Debian: apt-get install wrk nginx-light). Without wrk it says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ import psutil
 import uvloop
 from aiohttp import web
 
+from benchmarks.paced import p99_at_rate
 from deploy.local import ports
 from shared import log
 from shared.contracts.alerts import LIST_ALERTS
@@ -38,68 +39,47 @@ from shared.contracts.common import Page
 from shared.http import Call, application, bind
 from shared.http_server import Runner
 from shared.identity import Principal, Signer, Verifier, bearer
-from tests.gateway import Gateway, gateway
+from tests.gateway import gateway
 from tests.stack import data_folder, embedded_servers
 
 _PATH = f"{LIST_ALERTS.path}?limit=50&severity=high"
 _ITEM = {"id": "ALRT-2026-000001", "title": "Base64-encoded command", "severity": "high", "description": "x" * 600}
+_NGINX = """
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
+events {{ worker_connections 1024; }}
+http {{
+  access_log access.log;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+  upstream service {{ server 127.0.0.1:{service}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+"""
 
 
-class _Client(asyncio.Protocol):
-    """One connection that sends the same request again as soon as it is answered, until its share is done."""
+@dataclass(frozen=True)
+class Way:
+    """One way to the service: where to, with which token, through which process."""
 
-    def __init__(self, request: bytes, count: int) -> None:
-        self._request = request
-        self._left = count
-        self._buffer = bytearray()
-        self._transport: asyncio.Transport | None = None
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        if head < 0:
-            return
-        at = self._buffer.find(b"Content-Length: ") + 16
-        if len(self._buffer) < head + 4 + int(self._buffer[at : self._buffer.find(b"\r\n", at)]):
-            return
-        if not self._buffer.startswith(b"HTTP/1.1 200"):
-            self.done.set_exception(RuntimeError(bytes(self._buffer[:200])))
-            return
-        self._buffer.clear()
-        self._left -= 1
-        assert self._transport is not None
-        if self._left:
-            self._transport.write(self._request)
-        else:
-            self._transport.close()
-            self.done.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc or ConnectionResetError())
+    url: str
+    token: str
+    process: psutil.Process
 
 
-async def _load(url: str, token: str, requests: int, connections: int) -> float:
-    """Seconds for so many requests."""
-    where = urlsplit(url)
-    request = f"GET {_PATH} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-    assert where.hostname is not None
-    assert where.port is not None
-    loop = asyncio.get_running_loop()
-    share = requests // connections
-    began = time.perf_counter()
-    made = [
-        await loop.create_connection(lambda: _Client(request, share), where.hostname, where.port)
-        for _ in range(connections)
-    ]
-    await asyncio.gather(*(client.done for _, client in made))
-    return time.perf_counter() - began
+async def _wrk(way: Way, connections: int, seconds: int) -> tuple[float, float]:
+    """Requests a second, and CPU seconds of the way's process for each request. Every answer must be 2xx."""
+    before = sum(way.process.cpu_times()[:2])
+    authorization = f"Authorization: Bearer {way.token}"
+    arguments = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", authorization, way.url + _PATH]
+    child = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+    told = (await child.communicate())[0].decode()
+    if child.returncode or "Non-2xx" in told or "Socket errors" in told:
+        raise RuntimeError(told)
+    requests = int(re.search(r"(\d+) requests in", told)[1])  # type: ignore[index]
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1])  # type: ignore[index]
+    return rate, (sum(way.process.cpu_times()[:2]) - before) / requests
 
 
 async def _serve(jwks: dict[str, Any], port: int) -> None:
@@ -121,72 +101,137 @@ async def _serve(jwks: dict[str, Any], port: int) -> None:
 
 
 @asynccontextmanager
-async def _service(jwks_file: Path, port: int) -> AsyncIterator[str]:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.gateway",
-        "serve",
-        str(jwks_file),
-        str(port),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert child.stdout is not None
+async def _process(*arguments: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    with (folder / "child.log").open("ab") as log_file:
+        child = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE, stderr=log_file)
     try:
-        assert await child.stdout.readline() == b"listening\n"
-        yield f"http://127.0.0.1:{port}"
+        yield child
     finally:
-        child.kill()
+        child.terminate()  # not killed: nginx must end its worker, which holds the pipe
         await child.wait()
 
 
-async def _rounds(through: Gateway, direct: str, requests: int, connections: int, rounds: int) -> list[Any]:
-    internal = Signer("gateway", through.keys["gateway"])
-    principal = Principal("user_benchmark", "user", "benchmark", "admin", frozenset({LIST_ALERTS.permission}))
-    process = psutil.Process(through.process.pid)
-    measured = []
-    for _ in range(rounds + 1):
-        floor = await _load(direct, internal.sign(principal, "siem", 600), requests, connections)
-        cpu = sum(process.cpu_times()[:2])
-        ours = await _load(through.url, through.token, requests, connections)
-        measured.append((ours, floor, sum(process.cpu_times()[:2]) - cpu))
-    return measured[1:]  # the first warms up
+@asynccontextmanager
+async def _service(jwks_file: Path, port: int, token: str) -> AsyncIterator[Way]:
+    arguments = (sys.executable, "-m", "benchmarks.gateway", "serve", str(jwks_file), str(port))
+    async with _process(*arguments, folder=jwks_file.parent) as child:
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"listening\n"
+        yield Way(f"http://127.0.0.1:{port}", token, psutil.Process(child.pid))
 
 
-async def run(requests: int = 4_000, connections: int = 16, rounds: int = 5) -> dict[str, Any]:
-    """Medians over `rounds` alternating rounds: requests a second through the gateway and directly, their `ratio`
-    round by round, and the gateway's own CPU microseconds a request."""
+@asynccontextmanager
+async def _nginx(service: Way, folder: Path) -> AsyncIterator[Way | None]:
+    """The same service through one nginx worker; None where there is no nginx."""
+    binary = shutil.which("nginx")
+    if binary is None:
+        yield None
+        return
+    port = ports.choose()
+    (folder / "nginx.conf").write_text(_NGINX.format(service=urlsplit(service.url).port, port=port))
+    async with _process(binary, "-p", str(folder), "-c", str(folder / "nginx.conf"), folder=folder) as child:
+        workers = await _workers(psutil.Process(child.pid))
+        yield Way(f"http://127.0.0.1:{port}", service.token, workers[0])
+
+
+async def _workers(master: psutil.Process) -> list[psutil.Process]:
+    for _ in range(200):
+        if workers := master.children():
+            return workers
+        await asyncio.sleep(0.05)
+    raise RuntimeError("nginx didn't start")
+
+
+async def _rounds(ways: dict[str, Way], connections: int, seconds: int, rounds: int) -> dict[str, list[Any]]:
+    measured: dict[str, list[Any]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            result = await _wrk(way, connections, seconds if number else 1)
+            if number:  # the first warms up
+                measured[name].append(result)
+    return measured
+
+
+async def _equal_load(ways: dict[str, Way], rate: int, rounds: int) -> dict[str, float]:
+    """The median p99 in milliseconds of each way at so many requests a second."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            where = urlsplit(way.url)
+            head = f"GET {_PATH} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {way.token}\r\n\r\n"
+            found[name].append(await p99_at_rate(str(where.hostname), int(where.port or 80), head.encode(), rate))
+    return {name: round(statistics.median(values) * 1000, 2) for name, values in found.items()}
+
+
+def _warm_authentication(signer: Signer, jwks: dict[str, Any], principal: Principal) -> float:
+    """Seconds that one request's warm authentication takes: the caller's token looked up, and one for the service."""
+    verifier, token, times = Verifier("siem", jwks), signer.sign(principal, "siem", 600), 20_000
+    verifier.verify(token)
+    signer.token_for(principal, "siem")
+    began = time.perf_counter()
+    for _ in range(times):
+        verifier.verify(bearer(f"Bearer {token}"))
+        signer.token_for(principal, "siem")
+    return (time.perf_counter() - began) / times
+
+
+def _figures(measured: dict[str, list[Any]]) -> dict[str, Any]:
+    median = statistics.median
+    figures: dict[str, Any] = {}
+    for name, results in measured.items():
+        figures[f"{name}_per_second"] = round(median(rate for rate, _ in results))
+        figures[f"{name}_cpu_us"] = round(median(cpu for _, cpu in results) * 1e6)
+    ours = [rate for rate, _ in measured["gateway"]]
+    for name in measured.keys() - {"gateway"}:
+        floors = [rate for rate, _ in measured[name]]
+        figures[f"of_{name}"] = round(median(a / b for a, b in zip(ours, floors, strict=True)), 3)
+    return figures
+
+
+async def run(connections: int = 16, seconds: int = 3, rounds: int = 5, rate: int = 400) -> dict[str, Any]:
+    """Medians over alternating rounds: requests a second of each way and CPU microseconds of its process for each, the
+    gateway's share of the others (`of_direct`, `of_nginx`), p99 in ms at `rate` requests a second."""
+    if shutil.which("wrk") is None:
+        return {"name": "gateway", "unit": "requests/s", "skipped": "wrk isn't on the PATH"}
     with data_folder() as root, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        keys = folder / "identity.jwks"
         async with embedded_servers(root) as servers:
             # The keys are made with the gateway, so the service behind it comes after it, on a port that it is told.
             port = ports.choose()
-            settings = {"requests_per_minute": "1000000000", "siem_url": f"http://127.0.0.1:{port}"}
-            async with gateway(servers, folder, **settings) as through, _service(keys, port) as direct:
-                measured = await _rounds(through, direct, requests, connections, rounds)
-    median = statistics.median
+            settings = {"requests_per_minute": "1000000", "siem_url": f"http://127.0.0.1:{port}"}
+            async with gateway(servers, folder, **settings) as through:
+                signer = Signer("gateway", through.keys["gateway"])
+                principal = Principal("user_bench", "user", "bench", "admin", frozenset({LIST_ALERTS.permission}))
+                token, jwks_file = signer.sign(principal, "siem", 900), folder / "identity.jwks"
+                async with _service(jwks_file, port, token) as direct, _nginx(direct, folder) as nginx:
+                    ours = Way(through.url, through.token, psutil.Process(through.process.pid))
+                    ways = {"direct": direct, "gateway": ours} | ({} if nginx is None else {"nginx": nginx})
+                    figures = _figures(await _rounds(ways, connections, seconds, rounds))
+                    late = await _equal_load({"direct": direct, "gateway": ours}, rate, rounds)
+                    warm = _warm_authentication(signer, orjson.loads(jwks_file.read_bytes()), principal)
     return {
         "name": "gateway",
         "unit": "requests/s",
         "connections": connections,
         "rounds": rounds,
-        "per_second": round(median(requests / ours for ours, _, _ in measured)),
-        "floor_per_second": round(median(requests / floor for _, floor, _ in measured)),
-        "ratio": round(median(floor / ours for ours, floor, _ in measured), 3),
-        "gateway_cpu_us": round(median(cpu / requests * 1e6 for _, _, cpu in measured)),
+        "per_second": figures.pop("gateway_per_second"),
+        "floor_per_second": figures.pop("direct_per_second"),
+        "ratio": figures.pop("of_direct"),
+        **figures,
+        **{f"{name}_p99_ms_at_{rate}_per_second": value for name, value in late.items()},
+        "warm_authentication_share": round(warm / (figures["gateway_cpu_us"] / 1e6), 4),
     }
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the figures as one JSON object. First argument: requests a round."""
+    """Prints the figures as one JSON object. Arguments: seconds a round, rounds."""
     if arguments[:1] == ["serve"]:
         log.configure("siem")
         uvloop.run(_serve(orjson.loads(Path(arguments[1]).read_bytes()), int(arguments[2])))
         return
-    requests = int(arguments[0]) if arguments else 4_000
-    print(json.dumps(asyncio.run(run(requests)), indent=2))
+    numbers = [int(argument) for argument in arguments[:2]]
+    options = dict(zip(("seconds", "rounds"), numbers, strict=False))
+    print(json.dumps(asyncio.run(run(**options)), indent=2))
 
 
 if __name__ == "__main__":

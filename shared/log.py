@@ -5,6 +5,7 @@ A field whose name says secret, password, token, authorization or cookie is mask
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -40,9 +41,14 @@ def _drop_below(_logger: Any, name: str, event: MutableMapping[str, Any]) -> Mut
 
 def _mask(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key in event:
-        if any(word in key.lower() for word in _SENSITIVE):
+        if _is_sensitive(key):
             event[key] = "***"
     return event
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_sensitive(key: str) -> bool:
+    return any(word in key.lower() for word in _SENSITIVE)
 
 
 def _to_bytes(value: Any, **options: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from ipaddress import ip_address
 
@@ -17,6 +18,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a Host header, with or without its port, names this machine to itself."""
     name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import random
 import re
-import secrets
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,14 +51,19 @@ _STATE_HEADER = "tracestate"
 
 def request_id() -> str:
     """The id of the request being handled; a new one outside any request."""
-    return _request_id.get() or str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+    return _request_id.get() or _new_request_id()
 
 
 def accept_request_id(incoming: str | None) -> str:
     """A valid incoming id is kept, anything else is replaced."""
     if incoming is not None and _VALID_REQUEST_ID.fullmatch(incoming):
         return incoming
-    return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+    return _new_request_id()
+
+
+def _new_request_id() -> str:
+    # To correlate by, no secret: 2 µs less than from the system's source.
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 def headers() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -189,6 +190,7 @@ def address_key(address: str) -> str:
     return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)
 
 
+@functools.lru_cache(maxsize=4096)
 def _parsed(text: str | None) -> IPv4Address | IPv6Address | None:
     """An IPv4 address in IPv6's clothes is the IPv4 address, and an interface's name is no part of an address."""
     try:
