@@ -23,7 +23,7 @@ from services.gateway.audit.routes import routes as audit_routes
 from services.gateway.audit.service import Audit
 from services.gateway.browser import SIGN_IN_SECONDS
 from services.gateway.callers import Callers, Pages
-from services.gateway.cloud.assembly import cloud, is_secure
+from services.gateway.cloud.assembly import callback_url, cloud
 from services.gateway.cloud.routes import routes as cloud_routes
 from services.gateway.description.routes import routes as description_routes
 from services.gateway.description.routes import welcome
@@ -119,9 +119,7 @@ async def start(platform: Platform) -> None:
             *rca_routes(rca, door.address_of, callers.pages.require_none_other, browsers.life_seconds),
             *key_routes(keys),
             *audit_routes(audit),
-            *cloud_routes(
-                clouds, _whoever(door), _is_at_home(door), secure=is_secure(platform), frontend=door.frontend
-            ),
+            *cloud_routes(clouds, _whoever(door), _is_at_home(door), callback_url(platform), door.frontend),
             *settings_routes(await _runtime_settings(platform, database, audit)),
             *stream_routes(sockets, tickets, callers.until),
             *system_routes(installation),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
 import sys
@@ -46,6 +47,13 @@ async def test_a_state_serves_once(clouds: Clouds) -> None:
     assert "was used already" in answer["error"]
 
 
+async def test_of_many_at_the_same_moment_a_state_serves_one(clouds: Clouds) -> None:
+    query, cookie = await _began(clouds)
+    answers = await asyncio.gather(*(clouds.back(query, Cookie=f"aurora_cloud={cookie}") for _ in range(8)))
+    assert sorted(status for status, _ in answers) == [200] + [400] * 7
+    assert len(clouds.providers.live_grants()) == 1
+
+
 async def test_a_state_that_failed_once_does_not_serve_again(clouds: Clouds) -> None:
     query, cookie = await _began(clouds)
     state = quote(parse_qs(query)["state"][0])
@@ -53,6 +61,17 @@ async def test_a_state_that_failed_once_does_not_serve_again(clouds: Clouds) -> 
     assert status == 400
     assert (await clouds.back(query, Cookie=f"aurora_cloud={cookie}"))[0] == 400
     assert not clouds.providers.live_grants()
+
+
+async def test_the_cookie_of_a_sign_in_is_for_the_way_back_alone(clouds: Clouds, tmp_path: Path) -> None:
+    environment = {**clouds.gateway.environment, "AURORA_GCP_REDIRECT_URI": "https://soc.example.org/aurora/callback"}
+    async with process(environment, tmp_path / "second.log") as (url, _):
+        begin = clouds.gateway.http.post(f"{url}/login", json={"userId": clouds.me}, headers=clouds.gateway.bearer())
+        async with begin as response:
+            cookie = response.cookies["aurora_cloud"]
+    assert (cookie["path"], cookie["samesite"], cookie["max-age"]) == ("/aurora/callback", "Lax", "600")
+    assert cookie["httponly"]
+    assert cookie["secure"]
 
 
 async def test_a_sign_in_ends_in_the_browser_that_began_it(clouds: Clouds) -> None:

@@ -49,9 +49,9 @@ def cloud(platform: Platform, database: Database, cache: Cache, people: People, 
     )
 
 
-def is_secure(platform: Platform) -> bool:
-    """Whether browsers reach the callback by https, so that its cookie can ask for that."""
-    return urlsplit(platform.settings(CloudSettings).callback_url).scheme == "https"
+def callback_url(platform: Platform) -> str:
+    """Where browsers come back to from Google."""
+    return platform.settings(CloudSettings).callback_url
 
 
 def _google(settings: CloudSettings, outbound: Outbound) -> Google | None:

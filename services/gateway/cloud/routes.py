@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import hdrs, web
 
@@ -38,12 +40,23 @@ Whoever = Callable[[web.Request], Awaitable[Principal | None]]
 AtHome = Callable[[web.Request], bool]
 
 
-def routes(cloud: Cloud | None, whoever: Whoever, is_at_home: AtHome, *, secure: bool, frontend: str) -> list[Route]:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How browsers come back from Google, and where they go then."""
+
+    whoever: Whoever
+    is_at_home: AtHome
+    callback: SplitResult
+    frontend: str
+
+
+def routes(cloud: Cloud | None, whoever: Whoever, is_at_home: AtHome, callback_url: str, frontend: str) -> list[Route]:
     """The routes of cloud sign-in; `cloud` is None where it isn't set up.
 
     `whoever` says whose request the callback is, None for nobody's; `is_at_home`, whether it comes from this machine,
-    and that is trusted. `secure` is for the cookie; to `frontend`, where there is one, a browser goes back in the end.
+    and that is trusted. `callback_url` is where browsers come back to; to `frontend`, where there is one, they go then.
     """
+    way = _Way(whoever, is_at_home, urlsplit(callback_url), frontend)
 
     def ready() -> Cloud:
         if cloud is None:
@@ -51,7 +64,7 @@ def routes(cloud: Cloud | None, whoever: Whoever, is_at_home: AtHome, *, secure:
         return cloud
 
     return [
-        *_google(ready, whoever, is_at_home, secure=secure, frontend=frontend),
+        *_google(ready, way),
         *_by_credentials(ready),
         bind(GET_GCP_STATUS, _status(ready, "gcp")),
         bind(GET_AWS_STATUS, _status(ready, "aws")),
@@ -62,32 +75,30 @@ def routes(cloud: Cloud | None, whoever: Whoever, is_at_home: AtHome, *, secure:
     ]
 
 
-def _google(
-    ready: Callable[[], Cloud], whoever: Whoever, is_at_home: AtHome, *, secure: bool, frontend: str
-) -> list[Route]:
+def _google(ready: Callable[[], Cloud], way: _Way) -> list[Route]:
     async def begin(call: Call[None, StartLogin]) -> web.StreamResponse:
         begun = await ready().begin_google(_user(call), call.body.user_id)
         response = json_response(LoginStarted(begun.login_url))
         response.set_cookie(
             COOKIE,
             begun.cookie,
-            path=FINISH_GCP_LOGIN.path,
+            path=way.callback.path,
             max_age=domain.LOGIN_SECONDS,
             httponly=True,
-            secure=secure,
+            secure=way.callback.scheme == "https",
             samesite="Lax",
         )
         return response
 
     async def finish(call: Call[CallbackQuery, None]) -> web.StreamResponse:
         request = call.request
-        browser = Browser(await whoever(request), request.cookies.get(COOKIE), is_at_home(request))
+        browser = Browser(await way.whoever(request), request.cookies.get(COOKIE), way.is_at_home(request))
         found = await ready().finish_google(call.query, browser)
-        if frontend and "text/html" in request.headers.get(hdrs.ACCEPT, ""):
-            response = web.Response(status=303, headers={hdrs.LOCATION: frontend})
+        if way.frontend and "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+            response = web.Response(status=303, headers={hdrs.LOCATION: way.frontend})
         else:
             response = json_response(shown(found))
-        response.del_cookie(COOKIE, path=FINISH_GCP_LOGIN.path)
+        response.del_cookie(COOKIE, path=way.callback.path)
         return response
 
     return [bind(START_GCP_LOGIN, begin), bind(FINISH_GCP_LOGIN, finish)]
