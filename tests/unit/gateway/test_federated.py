@@ -147,10 +147,12 @@ def test_what_is_read_of_an_assertion_is_what_was_digested() -> None:
 def test_the_documented_configurations_are_valid(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "identity.md").read_text()
     examples = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "providers:" in block]
-    for example, kind in zip(examples, (oidc.ProvidersFile, saml.ProvidersFile), strict=True):
-        path = tmp_path / "providers.yaml"
+    by_oidc, by_saml = tmp_path / "oidc.yaml", tmp_path / "saml.yaml"
+    for path, example in zip((by_oidc, by_saml), examples, strict=True):
         path.write_text(example)
-        assert [each.id for each in read_document(path, kind).providers] == ["keycloak", "entra", "okta", "google"]
+    documented = ["keycloak", "entra", "okta", "google"]
+    assert [each.id for each in read_document(by_oidc, oidc.ProvidersFile).providers] == documented
+    assert [each.id for each in read_document(by_saml, saml.ProvidersFile).providers] == documented
 
 
 def test_identity_providers_are_read_from_fields_or_from_their_metadata(tmp_path: Path) -> None:
