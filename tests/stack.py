@@ -35,6 +35,8 @@ from shared.config import child_environment
 AURORA: tuple[str, ...] = (sys.executable, "-P", "-m", "cli.main")
 #: The user that tests talk to NATS as: the gateway's, which may do what every service may, and tell settings.
 TEST_USER = "gateway"
+#: The user of any other service.
+OTHER_USER = "siem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ async def embedded_servers(root: Path) -> AsyncIterator[Servers]:
     external = External()
     assigned = ports.assign(embedded_names(external), folder.ports_file)
     commands = await asyncio.gather(
-        *(asyncio.to_thread(make) for make in makers(folder, external, assigned, (TEST_USER,)))
+        *(asyncio.to_thread(make) for make in makers(folder, external, assigned, (TEST_USER, OTHER_USER)))
     )
     with journal(folder.log("supervisor")) as log:
         group = Group(commands, log)

@@ -116,6 +116,25 @@ async def test_the_operator_watches_events_and_changes_nothing(data_dir: Path) -
             assert (await writer.jetstream().stream_info("AURORA")).state.messages == 1
 
 
+async def test_settings_are_told_by_the_gateway_and_by_no_other_service(data_dir: Path) -> None:
+    async with embedded_servers(data_dir) as servers:
+        bus = await Bus.connect(
+            servers.nats_url, user=servers.nats_user, password=servers.nats_password, name="gateway"
+        )
+        assert await bus.replace("settings", "runtime", b"told", 0)
+        assert not await bus.replace("settings", "runtime", b"by one who did not look", 0)
+        secret = data_dir / "secrets" / f"{nats_server.user_secret(stack.OTHER_USER)}.password"
+        async with nats_connection(servers.nats_url, stack.OTHER_USER, secret.read_text().strip()) as other:
+            bucket = await other.jetstream(timeout=0.3).key_value("settings")
+            with pytest.raises((APIError, nats.errors.Error)):
+                await bucket.put("runtime", b"forged")
+            assert (await bucket.get("runtime")).value == b"told"
+        assert (await bus.value("settings", "runtime"))[0] == b"told"
+        async with asyncio.timeout(10):
+            assert await anext(bus.watch("settings", "runtime")) == b"told"
+        await bus.close()
+
+
 def test_the_temporary_data_folder_is_gone_at_the_end() -> None:
     with stack.data_folder() as folder:
         assert folder.is_dir()
