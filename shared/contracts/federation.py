@@ -60,6 +60,7 @@ OIDC_CALLBACK = Endpoint(
     summary="OIDC callback handler",
     query=OidcAnswer,
     returns=TokenResponse,
+    also=(303,),
     errors=(INVALID_CREDENTIALS, VALIDATION, UNAVAILABLE),
     tag="Auth",
 )
@@ -82,6 +83,7 @@ SAML_ACS = Endpoint(
     summary="SAML assertion consumer",
     body=SamlAnswer,
     returns=TokenResponse,
+    also=(303,),
     errors=(INVALID_CREDENTIALS, UNAVAILABLE),
     tag="Auth",
     consumes=("application/x-www-form-urlencoded",),
