@@ -22,6 +22,7 @@ _REQUESTS = (
             "never HTML",
             "Malformed JSON, 404, 405, 413 and 415 too",
             _HTTP + "test_every_refusal_is_the_envelope_and_never_html",
+            "tests/integration/test_gateway_headers.py::test_every_answer_has_its_headers_and_none_is_html_but_the_page",
         ),
         (
             "detail",
@@ -41,7 +42,14 @@ _REQUESTS = (
         ),
     ),
     *bullet(
-        "Requests and errors", 2, ("private", "404 where existence is private, 403 where the permission is missing")
+        "Requests and errors",
+        2,
+        (
+            "private",
+            "404 where existence is private, 403 where the permission is missing",
+            "tests/security/test_api_keys.py::test_another_users_key_is_not_there",
+            "tests/security/test_gateway.py::test_a_role_may_what_the_matrix_says_and_nothing_else",
+        ),
     ),
     *bullet(
         "Requests and errors",
@@ -96,6 +104,7 @@ _REQUESTS = (
             "RFC 3339 UTC with Z and milliseconds",
             "tests/contract/test_shapes.py::test_times_are_sent_in_utc_with_milliseconds",
         ),
+        # Cases come with their issue, and then their form.
         ("ids", "UUIDv7, but ALRT-2026-000001, CASE-2026-000001 and user_<...>"),
     ),
     *bullet(
@@ -115,7 +124,14 @@ _REQUESTS = (
     *bullet(
         "Requests and errors",
         8,
-        ("limits", "100/min on RCA paths, 20/min on chat, 1,200/min on other SOC paths; health exempt; configurable"),
+        (
+            "limits",
+            "100/min on RCA paths, 20/min on chat, 1,200/min on other SOC paths; health exempt; configurable",
+            "tests/unit/gateway/test_admission.py::test_a_path_counts_for_the_limit_of_its_api",
+            "tests/unit/gateway/test_admission.py::test_probes_and_intake_arent_counted_and_everything_else_is",
+            "tests/unit/test_config.py::test_limits_are_those_of_the_pages_unless_they_are_set",
+            "tests/integration/test_gateway_replicas.py::test_paths_of_the_rca_api_have_a_limit_of_their_own",
+        ),
         (
             "intake",
             "Intake is limited by back-pressure, not by count",
@@ -127,9 +143,24 @@ _REQUESTS = (
             "X-RateLimit-* and RateLimit fields; 429 AURORA-4290 with Retry-After",
             "tests/integration/test_gateway_proxy.py::test_requests_are_limited_per_caller_but_never_intake_and_health",
         ),
-        ("key", "Keyed on the principal, else the address; X-Forwarded-For only from trusted proxies"),
+        (
+            "key",
+            "Keyed on the principal, else the address; X-Forwarded-For only from trusted proxies",
+            "tests/unit/gateway/test_admission.py::test_only_a_trusted_proxy_says_who_was_before_it",
+            "tests/integration/test_gateway_replicas.py::test_addresses_behind_a_trusted_proxy_are_counted_apart",
+            "tests/integration/test_gateway_replicas.py::test_requests_are_counted_together_and_none_is_lost",
+        ),
     ),
-    *bullet("Requests and errors", 9, ("cors", "From FRONTEND_URL, credentials, PATCH included, exact origin match")),
+    *bullet(
+        "Requests and errors",
+        9,
+        (
+            "cors",
+            "From FRONTEND_URL, credentials, PATCH included, exact origin match",
+            "tests/integration/test_gateway_headers.py::test_a_preflight_of_the_frontend_allows_what_the_page_allows",
+            "tests/integration/test_gateway_headers.py::test_no_other_origin_is_let_in",
+        ),
+    ),
     *bullet(
         "Requests and errors",
         10,

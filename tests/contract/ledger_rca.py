@@ -11,17 +11,26 @@ _ACCOUNTS = "tests/integration/test_gateway_rca_accounts.py::"
 _GUESSING = "tests/security/test_accounts.py::"
 _KEPT = "tests/security/test_gateway.py::test_passwords_and_refresh_tokens_are_kept_as_hashes_only"
 _REFUSALS = _HTTP + "test_every_refusal_is_the_envelope_and_never_html"
+_PREFLIGHT = "tests/integration/test_gateway_headers.py::test_a_preflight_of_the_frontend_allows_what_the_page_allows"
 
 ROWS: tuple[Requirement, ...] = (
     *rows(
         "RCA",
         "Base URL",
-        ("port", "All endpoints are accessible via the main server running on port 5080"),
+        (
+            "port",
+            "All endpoints are accessible via the main server running on port 5080",
+            "tests/unit/test_ids.py::test_the_gateway_listens_on_5080",
+        ),
     ),
     *rows(
         "RCA",
         "Authentication",
-        ("required", "All API requests require authentication"),
+        (
+            "required",
+            "All API requests require authentication",
+            "tests/security/test_gateway.py::test_without_a_token_nothing_is_answered",
+        ),
         (
             "header",
             "Header-based authentication: X-User-ID: user_abc123",
@@ -263,7 +272,12 @@ ROWS: tuple[Requirement, ...] = (
     *rows(
         "RCA",
         "Rate Limiting",
-        ("default", "100 requests per minute per user"),
+        (
+            "default",
+            "100 requests per minute per user",
+            "tests/unit/gateway/test_admission.py::test_a_path_counts_for_the_limit_of_its_api",
+            "tests/integration/test_gateway_replicas.py::test_paths_of_the_rca_api_have_a_limit_of_their_own",
+        ),
         ("chat", "Chat endpoints: 20 requests per minute"),
         (
             "health",
@@ -294,7 +308,11 @@ ROWS: tuple[Requirement, ...] = (
             '{"error": description, "code": code}',
             _HTTP + "test_paths_of_the_rca_page_answer_errors_in_its_format",
         ),
-        ("200", "OK: successful request"),
+        (
+            "200",
+            "OK: successful request",
+            "tests/integration/test_gateway_headers.py::test_every_answer_has_its_headers_and_none_is_html_but_the_page",
+        ),
         (
             "201",
             "Created: resource created successfully",
@@ -308,18 +326,29 @@ ROWS: tuple[Requirement, ...] = (
         ("409", "Conflict: resource already exists", _ACCOUNTS + "test_an_address_registers_once_whatever_its_case"),
         ("429", "Too Many Requests: rate limit exceeded", _REFUSALS),
         ("500", "Internal Server Error: server error", _REFUSALS),
-        ("503", "Service Unavailable: service temporarily unavailable"),
+        (
+            "503",
+            "Service Unavailable: service temporarily unavailable",
+            "tests/integration/test_gateway_system.py::test_without_redis_nobody_passes_and_everything_comes_back",
+        ),
     ),
     *rows(
         "RCA",
         "CORS Configuration",
-        ("origins", "Allowed origins are configured via FRONTEND_URL"),
-        ("credentials", "Credentials supported: true"),
-        ("methods", "Allowed methods: GET, POST, PUT, DELETE, OPTIONS, PATCH"),
+        (
+            "origins",
+            "Allowed origins are configured via FRONTEND_URL",
+            _PREFLIGHT,
+            "tests/integration/test_gateway_headers.py::test_no_other_origin_is_let_in",
+            "tests/unit/test_config.py::test_the_frontend_is_named_as_the_page_names_it_or_with_the_prefix",
+        ),
+        ("credentials", "Credentials supported: true", _PREFLIGHT),
+        ("methods", "Allowed methods: GET, POST, PUT, DELETE, OPTIONS, PATCH", _PREFLIGHT),
         (
             "headers",
             "Allowed headers: Content-Type, X-Provider, X-Requested-With, X-User-ID, Authorization,"
             " X-Provider-Preference",
+            _PREFLIGHT,
         ),
     ),
     *rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.config import load
+from shared.live_settings import RuntimeDefaults
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,11 @@ def test_the_frontend_is_named_as_the_page_names_it_or_with_the_prefix() -> None
 
 def test_no_other_variable_is_read_without_the_prefix() -> None:
     assert load(_Settings, {"HTTP_PORT": "7"}).http_port == 0
+
+
+def test_limits_are_those_of_the_pages_unless_they_are_set() -> None:
+    limits = load(RuntimeDefaults, {})
+    assert limits.rca_requests_per_minute == 100
+    assert limits.chat_requests_per_minute == 20
+    assert limits.requests_per_minute == 1200
+    assert load(RuntimeDefaults, {"AURORA_RCA_REQUESTS_PER_MINUTE": "7"}).rca_requests_per_minute == 7
