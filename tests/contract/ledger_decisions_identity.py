@@ -36,7 +36,13 @@ _IDENTITY = (
             _USERS + "test_a_user_of_the_role_api_service_never_signs_in",
         ),
         ("approvers", "Approvals are decided by admin, analyst and operator, never by whoever asked"),
-        ("matrix", "The permission matrix in the docs is generated from the code"),
+        (
+            "matrix",
+            "The permission matrix in the docs is generated from the code",
+            "tests/structure/test_permissions_page.py::test_the_page_of_permissions_is_current",
+            "tests/security/test_gateway.py::test_a_role_may_what_the_matrix_says_and_nothing_else",
+            "tests/security/test_gateway.py::test_a_key_may_what_its_scopes_say_and_nothing_else",
+        ),
     ),
     *bullet(
         "Identity",
@@ -69,13 +75,33 @@ _IDENTITY = (
             "Logout revokes at once",
             "tests/integration/test_gateway_accounts.py::test_signing_out_ends_access_and_refresh_tokens_at_once_and_no_other_session",
         ),
-        ("unchecked", "When revocation can't be checked the answer is 503, never a pass"),
+        (
+            "unchecked",
+            "When revocation can't be checked the answer is 503, never a pass",
+            "tests/integration/test_gateway_system.py::test_without_redis_nobody_passes_and_everything_comes_back",
+            "tests/integration/test_gateway_replicas.py::"
+            "test_without_redis_each_process_counts_alone_and_nobody_signed_in_passes",
+        ),
     ),
     *bullet(
         "Identity",
         4,
-        ("api key", "aur_<id>_<secret>, shown once, stored hashed, scopes within the creator's, expiry, last used"),
-        ("api key header", "Authorization: Bearer or X-API-Key"),
+        (
+            "api key",
+            "aur_<id>_<secret>, shown once, stored hashed, scopes within the creator's, expiry, last used",
+            "tests/integration/test_gateway_keys.py::test_a_key_is_shown_once_and_listed_without_its_secret",
+            "tests/integration/test_gateway_keys.py::test_the_last_use_of_a_key_is_written_down",
+            "tests/security/test_api_keys.py::test_keys_are_kept_as_hashes_only",
+            "tests/security/test_api_keys.py::test_nobody_gives_a_key_more_than_they_have",
+            "tests/security/test_api_keys.py::test_an_expired_key_is_refused",
+            "tests/integration/test_gateway_replicas.py::"
+            "test_what_a_keys_owner_may_no_longer_do_the_key_may_nowhere_soon",
+        ),
+        (
+            "api key header",
+            "Authorization: Bearer or X-API-Key",
+            "tests/integration/test_gateway_keys.py::test_a_key_works_in_the_style_of_each_product",
+        ),
     ),
     *bullet(
         "Identity",
