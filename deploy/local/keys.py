@@ -7,6 +7,7 @@ Made once, kept in secrets/, replaced by rotation.py. What a key may say is shar
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -74,9 +75,12 @@ def write_jwks(file: Path, jwks: list[dict[str, Any]]) -> None:
 def alone(folder: DataFolder) -> Iterator[None]:
     """Holds the keys against another process that would write them too."""
     folder.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder.secrets / "keys.lock").open("a", encoding="utf-8") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    descriptor = os.open(folder.secrets / "keys.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def write_agent_tokens(folder: DataFolder, agents: Iterable[str]) -> None:
