@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote_plus, urlencode
 
 from aiohttp import web
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from tests.sign_in import Sent
@@ -26,7 +27,8 @@ Sign = Callable[["TestProvider", Claims], str]
 
 def with_rs256(provider: TestProvider, claims: Claims) -> str:
     """As a provider should."""
-    return jwt.encode({"alg": "RS256", "kid": provider.key.kid}, claims, provider.key)
+    header = {"alg": "RS256", "kid": provider.key.kid}
+    return jws.serialize_compact(header, json.dumps(claims).encode(), provider.key)
 
 
 @dataclass

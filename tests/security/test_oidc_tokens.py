@@ -71,6 +71,15 @@ async def test_a_good_token_signs_in(running: Gateway, honest: TestProvider) -> 
     assert (await running.get("/api/v1/users/me", headers=running.bearer(body["access_token"])))[0] == 200
 
 
+async def test_names_that_cannot_be_stored_are_left_out(running: Gateway, honest: TestProvider) -> None:
+    sent = await begin(running, "oidc", provider="honest")
+    strange = {"sub": "strange", "name": "a\0b", "preferred_username": "\ud800", "email": "x\0@example.org"}
+    status, body, _, _ = await answer(running, "GET", honest.callback(sent, **strange), sent.cookies)
+    assert status == 200, body
+    _, profile, _ = await running.get("/api/v1/users/me", headers=running.bearer(body["access_token"]))
+    assert (profile["username"], profile["name"], profile["email"]) == ("strange", "strange", None)
+
+
 SAID: dict[str, tuple[dict[str, Any], str]] = {
     "another issuer": ({"iss": "https://elsewhere.example.org"}, "wrong issuer"),
     "no issuer": ({"iss": None}, "wrong issuer"),
@@ -91,6 +100,8 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
     "an empty name": ({"sub": ""}, "no subject"),
     "a very long name": ({"sub": "x" * 300}, "no subject"),
     "a number for a name": ({"sub": 7}, "no subject"),
+    "a name with a NUL": ({"sub": "ada\0"}, "no subject"),
+    "a name with half a character": ({"sub": "ada\ud800"}, "no subject"),
 }
 
 
@@ -287,9 +298,10 @@ async def test_a_token_of_one_provider_is_no_use_at_another(
     assert "unknown key" in await _refused(running, other.callback(sent, sign=sign), sent.cookies)
 
 
-async def test_a_refusal_of_the_provider_is_a_refusal(running: Gateway, honest: TestProvider) -> None:
+@pytest.mark.parametrize("error", ["access_denied", "\0access_denied\n\0", "access_denied" * 100])
+async def test_a_refusal_of_the_provider_is_a_refusal(running: Gateway, honest: TestProvider, error: str) -> None:
     sent = await begin(running, "oidc", provider="honest")
-    params = {"error": "access_denied", "error_description": "<script>", "state": sent.query["state"]}
+    params = {"error": error, "error_description": "<script>", "state": sent.query["state"]}
     reason = await _refused(running, f"{running.url}{CALLBACK}?{urlencode(params)}", sent.cookies)
     assert "access_denied" in reason
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 import msgspec
@@ -136,7 +136,7 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str, client_id: str, nonc
     if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
         raise Refused("ID token: wrong nonce")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+    if not _is_text(subject) or not 0 < len(subject) <= _LONGEST_SUBJECT:
         raise Refused("ID token: no subject")
 
 
@@ -186,7 +186,14 @@ def identity_of(config: ProviderConfig, claims: Mapping[str, Any]) -> Identity:
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
-    return value[:_LONGEST_NAME] if isinstance(value, str) and value.strip() else None
+    return value[:_LONGEST_NAME] if _is_text(value) and value.strip() else None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a string that can be stored: JSON can say U+0000 and halves of characters."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in value)
 
 
 def values_at(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
