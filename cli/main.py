@@ -29,6 +29,8 @@ COMMANDS: tuple[str, ...] = (
     "investigate",
     "keys",
     "users",
+    "login",
+    "logout",
     "identity",
     "audit",
     "settings",

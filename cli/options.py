@@ -32,7 +32,7 @@ def url(command: F) -> F:
     return click.option(
         "--url",
         metavar="URL",
-        help="A stack elsewhere; AURORA_CLI_USERNAME and AURORA_CLI_PASSWORD_FILE say who signs in.",
+        help="A stack elsewhere, after `aurora login URL`, or with AURORA_CLI_USERNAME and AURORA_CLI_PASSWORD_FILE.",
     )(command)
 
 

@@ -15,6 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
+from cli import logins
+from cli.logins import Login
+from cli.terminal import plain
 from deploy.local.errors import StackError
 from deploy.local.layout import DataFolder, holder_of, write_private
 from deploy.local.runtime_file import Runtime, read_runtime
@@ -30,12 +33,15 @@ R = TypeVar("R")
 _TOKEN_FILE = "cli-token.json"  # noqa: S105 - a file's name
 #: A token is replaced so long before it expires, in seconds: a request on its way must not outlive it.
 _MARGIN_SECONDS = 60.0
-_REFUSED = (AUTHENTICATION_REQUIRED, INVALID_CREDENTIALS, TOKEN_EXPIRED)
+REFUSED = (AUTHENTICATION_REQUIRED, INVALID_CREDENTIALS, TOKEN_EXPIRED)
 
 
 @dataclass(frozen=True)
 class CliSettings:
-    """For a stack that runs elsewhere: AURORA_CLI_URL, AURORA_CLI_USERNAME, AURORA_CLI_PASSWORD_FILE."""
+    """For a stack that runs elsewhere: AURORA_CLI_URL, AURORA_CLI_USERNAME, AURORA_CLI_PASSWORD_FILE.
+
+    Without a password file it is whoever `aurora login` signed in there.
+    """
 
     url: str = ""
     username: str = "admin"
@@ -44,12 +50,16 @@ class CliSettings:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A stack, and who signs in there. `token_file` keeps the token between commands, if it may be kept."""
+    """A stack, and who signs in there: with the password in `credential`, or with what `aurora login` kept in it.
+
+    `token_file` keeps the token between commands, if it may be kept.
+    """
 
     url: str
     username: str
-    password_file: Path
+    credential: Path
     token_file: Path | None = None
+    is_login: bool = False
 
 
 class _Token(msgspec.Struct):
@@ -74,12 +84,22 @@ def find(data_dir: Path, url: str | None) -> Target:
     settings = config.load(CliSettings, service="cli")
     address = url or settings.url
     if address:
-        if settings.password_file is None:
-            raise config.ConfigError("AURORA_CLI_PASSWORD_FILE is not set: a stack named by URL needs it")
-        return Target(address, settings.username, settings.password_file)
+        return _elsewhere(address, settings)
     runtime = running(data_dir)
     token_file = DataFolder(data_dir).secrets / _TOKEN_FILE
     return Target(runtime.gateway, runtime.admin.username, Path(runtime.admin.password_file), token_file)
+
+
+def _elsewhere(url: str, settings: CliSettings) -> Target:
+    if settings.password_file is not None:
+        return Target(url, settings.username, settings.password_file)
+    file = logins.file_of(url)
+    login = logins.read(file)
+    if login is None:
+        raise config.ConfigError(
+            f"not signed in at {plain(url)}: run `aurora login {plain(url)}`, or set AURORA_CLI_PASSWORD_FILE"
+        )
+    return Target(url, login.username, file, is_login=True)
 
 
 class Session:
@@ -108,7 +128,7 @@ class Session:
         try:
             return await self._client.call(endpoint, path=path, query=query, body=body, headers=headers)
         except AuroraError as error:
-            if error.code not in _REFUSED:
+            if error.code not in REFUSED:
                 raise
         # The kept token was of a session that has ended since.
         await self._sign_in()
@@ -127,13 +147,40 @@ class Session:
             await self._sign_in()
 
     async def _sign_in(self) -> None:
-        password = config.read_secret(self._target.password_file)
+        if self._target.is_login:
+            self._token = await self._renewed()
+            return
+        password = config.read_secret(self._target.credential)
         answer = await self._door.call(
             CREATE_TOKEN, body=TokenRequest(username=self._target.username, password=password)
         )
         self._token = _Token(answer.access_token, time.time() + answer.expires_in, self._target.url)
         if self._target.token_file is not None:
             write_private(self._target.token_file, msgspec.json.encode(self._token).decode() + "\n")
+
+    async def _renewed(self) -> _Token:
+        """The token of a kept sign-in, a new one when its time has come or the gateway refuses it."""
+        file = self._target.credential
+        with logins.held(file):
+            login = logins.read(file)
+            if login is None:
+                raise config.ConfigError(f"run `aurora login {plain(self._target.url)}` again: there is no sign-in")
+            refused = self._token is not None and self._token.access_token == login.access_token
+            if refused or login.expires_at - time.time() < _MARGIN_SECONDS:
+                login = await self._refreshed(login)
+                logins.write(file, login)
+        return _Token(login.access_token, login.expires_at, login.gateway)
+
+    async def _refreshed(self, login: Login) -> Login:
+        asked = TokenRequest(grant_type="refresh_token", refresh_token=login.refresh_token)
+        try:
+            answer = await self._door.call(CREATE_TOKEN, body=asked)
+        except AuroraError as error:
+            if error.code not in REFUSED:
+                raise
+            raise config.ConfigError(f"run `aurora login {plain(login.gateway)}` again: the session is over") from error
+        expires_at = time.time() + answer.expires_in
+        return Login(login.gateway, login.username, answer.access_token, expires_at, answer.refresh_token)
 
     def _kept(self) -> _Token | None:
         if self._target.token_file is None:

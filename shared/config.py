@@ -137,3 +137,9 @@ def default_data_dir() -> Path:
     if given.startswith("/"):  # the XDG specification has relative paths ignored
         return Path(given) / "aurora"
     return Path("/var/lib/aurora") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "aurora"
+
+
+def default_config_dir() -> Path:
+    """$XDG_CONFIG_HOME/aurora, else ~/.config/aurora: what a user's commands keep between runs."""
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(given) if given.startswith("/") else Path.home() / ".config") / "aurora"
