@@ -7,6 +7,7 @@ durable and shared by all replicas of its service, which makes it a work queue. 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ STREAM = "AURORA"
 SUBJECTS = "aurora.>"
 _DAY = 24 * 3600
 _CONNECT_SECONDS = 30.0
+_REPORT_SECONDS = 10.0
 _BACKOFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 60.0)
 # What a killed consumer had fetched comes again after this; a handler is one transaction.
 _ACK_WAIT_SECONDS = 15
@@ -58,6 +60,7 @@ class Bus:
         self._nats = Client()
         self._js = self._nats.jetstream(timeout=5)
         self._connected = asyncio.Event()
+        self._reported: dict[str, float] = {}
         self._url = url
         self._options: dict[str, Any] = {"name": name, "reconnect_time_wait": 0.25, "max_reconnect_attempts": -1}
         self._options |= {"user": user, "password": password} if user else {}
@@ -76,7 +79,7 @@ class Bus:
 
     async def open(self) -> None:
         """Connects and makes the stream if it isn't there, however long that takes."""
-        await self._nats.connect(self._url, connect_timeout=2, error_cb=_report, **self._options)
+        await self._nats.connect(self._url, connect_timeout=2, error_cb=self._report, **self._options)
         while not self._connected.is_set():
             try:
                 await self._make_stream()
@@ -93,6 +96,13 @@ class Bus:
         except TimeoutError:
             return False
         return True
+
+    async def _report(self, error: Exception) -> None:
+        """Each kind of fault once in a while: a server that is away is tried four times a second."""
+        reason, now = type(error).__name__, time.monotonic()
+        if now - self._reported.get(reason, -_REPORT_SECONDS) >= _REPORT_SECONDS:
+            self._reported[reason] = now
+            _log.warning("nats", reason=reason)
 
     def _require(self) -> None:
         if not self._connected.is_set():
@@ -347,7 +357,3 @@ def _delivered(message: Msg) -> Delivered:
 
 def _unavailable() -> AuroraError:
     return AuroraError(UNAVAILABLE, {"dependency": "nats"})
-
-
-async def _report(error: Exception) -> None:
-    _log.warning("nats", reason=type(error).__name__)

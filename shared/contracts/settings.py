@@ -49,10 +49,12 @@ class RuntimeOverrides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 class HeldOverrides(msgspec.Struct, frozen=True):
-    """What is told to every process: the overrides and the number of their change."""
+    """What is told to every process: the overrides, and the number and the time of the change they came with, which
+    together name it."""
 
     revision: int
     overrides: RuntimeOverrides
+    changed_at: datetime | None = None
 
 
 class RuntimeUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -18,6 +18,7 @@ from shared.contracts.settings import (
     RuntimeUpdate,
     RuntimeValue,
 )
+from shared.contracts.wire import decode
 from shared.errors import AuroraError, field_error
 
 
@@ -31,7 +32,7 @@ class Held:
 
     def told(self) -> HeldOverrides:
         """As other processes hear of it."""
-        return HeldOverrides(self.revision, self.overrides)
+        return HeldOverrides(self.revision, self.overrides, None if self.change is None else self.change.changed_at)
 
 
 NOTHING = Held(0, RuntimeOverrides())
@@ -61,6 +62,16 @@ def changed(before: Held, asked: RuntimeUpdate, who: tuple[str, str], now: datet
         reason=asked.reason,
     )
     return Held(revision, overrides, change)
+
+
+def is_told(kept: bytes, held: Held) -> bool:
+    """Whether what NATS keeps is of this change. Its overrides aren't compared: while versions are mixed, processes may
+    write the same ones differently, and would correct one another for ever."""
+    try:
+        told = decode(kept, HeldOverrides) if kept else HeldOverrides(0, RuntimeOverrides())
+    except msgspec.DecodeError:
+        return False
+    return (told.revision, told.changed_at) == (held.revision, held.told().changed_at)
 
 
 def _named(asked: RuntimeUpdate) -> dict[str, Any]:

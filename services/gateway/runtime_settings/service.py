@@ -107,7 +107,7 @@ class RuntimeSettingsService:
     async def listen(self, bus: Bus) -> None:
         """Runs until cancelled: looks when NATS tells of a change that isn't known here."""
         async for value in bus.watch(BUCKET, KEY):
-            if value != encode(self._held.told()):
+            if not domain.is_told(value, self._held):
                 self._look.set()
 
     async def tell(self, bus: Bus) -> None:
@@ -126,9 +126,9 @@ class RuntimeSettingsService:
                 continue
 
     async def _publish(self, bus: Bus) -> None:
-        told = encode(self._held.told())
+        held = self._held
         kept, revision = await bus.value(BUCKET, KEY)
-        if kept == told or (not kept and self._held.revision == 0):
+        if domain.is_told(kept, held):
             return
-        if not await bus.replace(BUCKET, KEY, told, revision):
+        if not await bus.replace(BUCKET, KEY, encode(held.told()), revision):
             self._look.set()  # another process was faster: what it put there may be newer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from services.gateway.runtime_settings import domain
 from services.gateway.runtime_settings.domain import NOTHING
 from shared.config import ConfigError
 from shared.contracts.settings import HeldOverrides, RuntimeOverrides, RuntimeUpdate, RuntimeValue
+from shared.contracts.wire import encode, to_builtins
 from shared.errors import AuroraError
 from shared.live_settings import LiveSettings
 
@@ -34,6 +35,17 @@ def test_a_change_to_what_holds_is_none_and_one_of_nothing_is_refused() -> None:
     with pytest.raises(AuroraError) as refused:
         domain.changed(first, RuntimeUpdate(reason="nothing"), WHO, NOON)
     assert refused.value.code.code == "AURORA-4220"
+
+
+def test_what_nats_keeps_is_known_by_the_number_and_the_time_of_its_change() -> None:
+    first = domain.changed(NOTHING, RuntimeUpdate(reason="exercise", mode="active"), WHO, NOON)
+    newer_form = encode({**to_builtins(first.told()), "overrides": {"mode": "active", "not_known_here": 1}})
+    assert domain.is_told(encode(first.told()), first)
+    assert domain.is_told(newer_form, first)
+    assert domain.is_told(b"", NOTHING)
+    elsewhere = domain.changed(NOTHING, RuntimeUpdate(reason="other", mode="active"), WHO, NOON + timedelta(days=1))
+    for kept in (b"", b"{not json", encode(elsewhere.told()), encode(NOTHING.told())):
+        assert not domain.is_told(kept, first)
 
 
 def test_if_match_names_a_revision() -> None:
