@@ -156,7 +156,7 @@ class _Connection(web.RequestHandler):
 def _unacknowledged(wire: asyncio.Transport) -> int:
     """Bytes on their way to the client: room for more is told only once much of the system's own buffer is free."""
     queued = struct.pack("i", 0)
-    with suppress(OSError, ValueError):  # closed meanwhile
+    with suppress(OSError, TypeError, ValueError):  # closed meanwhile
         queued = fcntl.ioctl(wire.get_extra_info("socket"), termios.TIOCOUTQ, queued)
     return int(wire.get_write_buffer_size()) + int(struct.unpack("i", queued)[0])
 
