@@ -38,21 +38,23 @@ async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gate
         "certificate_files": ["idp.pem"],
         "roles": {"map": {"soc-leads": "admin"}, "default": "viewer"},
     }
-    async with gateway_with(servers, folder, free_port(), saml=[provider]) as started:
+    (folder / "other.pem").write_bytes(STRANGER.certificate_pem)
+    other = {**provider, "id": "other", "entity_id": "urn:example:other", "certificate_files": ["other.pem"]}
+    async with gateway_with(servers, folder, free_port(), saml=[provider, other]) as started:
         yield started
 
 
-async def _post(running: Gateway, craft: Callable[[Asked], str], **query: str) -> tuple[int, Any, Any, Any]:
-    sent = await begin(running, "saml", **query)
+async def _post(running: Gateway, craft: Callable[[Asked], str], provider: str = "idp") -> tuple[int, Any, Any, Any]:
+    sent = await begin(running, "saml", provider=provider)
     asked = Asked.of(sent)
     form = {"SAMLResponse": craft(asked), "RelayState": asked.relay_state}
     return await answer(running, "POST", running.url + ACS, sent.cookies, data=form)
 
 
-async def _refused(running: Gateway, craft: Callable[[Asked], str]) -> str:
+async def _refused(running: Gateway, craft: Callable[[Asked], str], provider: str = "idp") -> str:
     """The logged reason, after a look that the answer tells nothing of it and lets nobody in."""
     before = len(reasons(running))
-    status, body, headers, cookies = await _post(running, craft)
+    status, body, headers, cookies = await _post(running, craft, provider)
     assert (status, body["error"]["code"], body["error"]["message"]) == (401, "AURORA-4012", REFUSAL), body
     assert body["error"]["detail"] is None
     assert "aurora_session" not in cookies
@@ -308,6 +310,16 @@ async def test_signature_wrapping_is_refused(running: Gateway, name: str, whole:
     assert await _refused(running, craft)
 
 
+async def test_one_identity_provider_does_not_answer_for_another(running: Gateway) -> None:
+    assert await _refused(running, lambda asked: posted(_good(asked)), "other")
+    assert await _refused(running, lambda asked: posted(_good(asked, issuer="urn:example:other")), "other")
+
+    def as_the_first(asked: Asked) -> str:
+        return posted(STRANGER.signed(Words.answering(asked)))
+
+    assert "issuer" in (await _refused(running, as_the_first, "other")).lower()
+
+
 async def test_an_assertion_is_used_once(running: Gateway) -> None:
     """Also when an identity provider answers a second request with what it said the first time."""
 
@@ -319,14 +331,14 @@ async def test_an_assertion_is_used_once(running: Gateway) -> None:
 
 
 async def test_a_response_is_taken_once_and_only_from_the_browser_that_asked(running: Gateway) -> None:
-    sent = await begin(running, "saml")
+    sent = await begin(running, "saml", provider="idp")
     asked = Asked.of(sent)
     form = {"SAMLResponse": posted(_good(asked)), "RelayState": asked.relay_state}
     url = running.url + ACS
     assert (await answer(running, "POST", url, {}, data=form))[0] == 401
     wrong = dict.fromkeys(sent.cookies, "x" * 43)
     assert (await answer(running, "POST", url, wrong, data=form))[0] == 401
-    other = await begin(running, "saml")
+    other = await begin(running, "saml", provider="idp")
     assert (await answer(running, "POST", url, other.cookies, data=form))[0] == 401
     assert (await answer(running, "POST", url, sent.cookies, data=form))[0] == 200
     assert (await answer(running, "POST", url, sent.cookies, data=form))[0] == 401
