@@ -1,7 +1,7 @@
 """Requests a second through the gateway, beside the same service called directly and through one nginx worker.
 
 A gateway process, a service process made as every service is (signed identity checked, contract decoded), and wrk with
-16 connections. Direct and nginx calls carry an internal token, the gateway's an access token: it checks that, the
+64 connections. Direct and nginx calls carry an internal token, the gateway's an access token: it checks that, the
 session, the permission and the limit, signs the caller anew and logs a line. Rounds alternate, so that a busy machine
 slows all; CPU times are there because they hold still on one. The p99 at equal load is of requests sent at a fixed
 rate, whether or not the ones before were answered.
@@ -188,7 +188,7 @@ def _figures(measured: dict[str, list[Any]]) -> dict[str, Any]:
     return figures
 
 
-async def run(connections: int = 16, seconds: int = 3, rounds: int = 5, rate: int = 400) -> dict[str, Any]:
+async def run(connections: int = 64, seconds: int = 3, rounds: int = 5, rate: int = 400) -> dict[str, Any]:
     """Medians over alternating rounds: requests a second of each way and CPU microseconds of its process for each, the
     gateway's share of the others (`of_direct`, `of_nginx`), p99 in ms at `rate` requests a second."""
     if shutil.which("wrk") is None:

@@ -62,12 +62,12 @@ class Cache:
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         self._script = self._redis.register_script(_READ_AND_COUNT)
+        self._reads: Tally[str, bytes | None] = Tally("redis", self._read)
         self._counts: Tally[_Question, _Answer] = Tally("redis", self._read_and_count)
 
     async def get(self, key: str) -> bytes | None:
-        """The value, or None."""
-        with _translated():
-            return cast("bytes | None", await self._redis.get(key))
+        """The value, or None. Those asked for at the same time come in one round trip, however many they are."""
+        return await self._reads.ask(key)
 
     async def set(self, key: str, value: bytes | str, *, ttl_seconds: int, only_if_new: bool = False) -> bool:
         """Stores; False when `only_if_new` and the key was there."""
@@ -111,6 +111,10 @@ class Cache:
         value, count, left = await self._counts.ask((key, counter, ttl_seconds))
         return value or None, count, left
 
+    async def _read(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        with _translated():
+            return cast("list[bytes | None]", await self._redis.mget(keys))
+
     async def _read_and_count(self, questions: Sequence[_Question]) -> Sequence[_Answer]:
         keys = [key for question in questions for key in question[:2]]
         with _translated():
@@ -124,5 +128,6 @@ class Cache:
 
     async def close(self) -> None:
         """Closes the connections."""
+        await self._reads.close()
         await self._counts.close()
         await self._redis.aclose()

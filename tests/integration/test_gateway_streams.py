@@ -278,3 +278,14 @@ async def test_what_was_stored_before_the_gateway_began_is_read_by_whoever_asks(
         assert [(await frame(socket))["sequence"] for _ in stored] == stored
         live = await publish(bus, AGENT_THOUGHT, thought("live"), "triage")
         assert (await frame(socket))["sequence"] == live
+
+
+async def test_many_sockets_end_together_with_their_session(running: Gateway) -> None:
+    # Each is checked by itself, all at the same moment: that must not take a connection each.
+    mine = running.bearer((await running.sign_in())["access_token"])
+    async with AsyncExitStack() as sockets:
+        opened = [await sockets.enter_async_context(connect(running, RECEIPTS, headers=mine)) for _ in range(90)]
+        assert (await running.ask("POST", "/api/v1/auth/logout", headers=mine))[0] == 204
+        for socket in opened:
+            assert (await socket.receive(timeout=PATIENCE)).type is WSMsgType.CLOSE
+        assert {socket.close_code for socket in opened} == {1008}
