@@ -31,7 +31,7 @@ ADMIN = Principal("user_test", "user", "test", "admin", frozenset(SCOPES))
 INGEST = "/api/v1/siem/logs/ingest"
 #: Set by `--clickhouse-server`, for whoever doesn't name a place for the logs.
 ON_A_SERVER = False
-_START_SECONDS = 30
+_START_SECONDS = 60
 _STOP_SECONDS = 15
 
 
