@@ -185,6 +185,20 @@ async def test_a_key_that_was_stolen_opens_nothing_once_it_is_replaced_without_a
     await _investigate(stack)
 
 
+async def test_a_key_gets_a_new_secret_on_the_command_line(stack: Stack, http: aiohttp.ClientSession) -> None:
+    created = await aurora("keys", "create", "a program", "--scope", "alerts:read", "--json", data_dir=stack.data_dir)
+    (key,) = created.values()
+    rotated = await aurora("keys", "rotate", key["id"], "--grace", "600", data_dir=stack.data_dir)
+    assert (rotated.code, rotated.out.count("\n")) == (0, 1), rotated.err
+    (listed,) = (await aurora("keys", "list", "--json", data_dir=stack.data_dir)).values()
+    assert listed["previous_until"] > listed["rotated_at"] > key["created_at"]
+    for text in (key["key"], rotated.out.strip()):
+        async with http.get(f"{stack.runtime.gateway}/api/v1/alerts", headers=_bearer(text)) as response:
+            assert response.status == 200
+    again = await aurora("keys", "rotate", "nonsense", data_dir=stack.data_dir)
+    assert (again.code, again.out, again.err.count("\n")) == (1, "", 1)
+
+
 async def _investigate(stack: Stack) -> None:
     """An alert is investigated: the orchestrator reads siem and asks the agents, and they read siem."""
     async with session.opened(session.find(stack.data_dir, None)) as api:
