@@ -91,7 +91,8 @@ class Endpoint(Generic[Q, B, R_co]):
     `query`, `body` and `returns` are msgspec-decodable types; None means "none". A `body` of `bytes` is handed to
     the handler undecoded, with the media types it takes in `consumes`. `max_body` is in bytes. `service` names the
     folder of services/ whose application handles it. `timeout_seconds` is how long a caller waits for the answer.
-    `also` lists other statuses that come with what `returns` says (those of 3xx with a Location and no body).
+    `also` lists other statuses that come with what `returns` says (those of 3xx with a Location and no body);
+    `versioned` answers come with an ETag, which `If-Match` of a change names.
     `deprecated` and `sunset` are the RFC 3339 times since when it shouldn't be used and when it goes; `successor` is
     the path to use instead.
     """
@@ -106,6 +107,7 @@ class Endpoint(Generic[Q, B, R_co]):
     returns: type[R_co] | None = None
     status: int = 200
     also: tuple[int, ...] = ()
+    versioned: bool = False
     errors: tuple[ErrorCode, ...] = ()
     tag: str = ""
     consumes: tuple[str, ...] = ("application/json",)

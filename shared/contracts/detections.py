@@ -168,6 +168,7 @@ GET_RULE = Endpoint(
     service="siem",
     summary="Get detection rule",
     returns=DetectionRule,
+    versioned=True,
     errors=(NOT_FOUND,),
     tag="SIEM / Detection",
 )
@@ -179,6 +180,7 @@ UPDATE_RULE = Endpoint(
     summary="Update detection rule",
     body=RuleUpdate,
     returns=DetectionRule,
+    versioned=True,
     errors=(NOT_FOUND, VALIDATION, SIGMA_INVALID, CONFLICT),
     tag="SIEM / Detection",
     max_body=4 * 1024 * 1024,

@@ -109,6 +109,7 @@ GET_RUNTIME_SETTINGS = Endpoint(
     service="gateway",
     summary="Runtime configuration",
     returns=RuntimeState,
+    versioned=True,
     errors=(UNAVAILABLE,),
     tag="System",
 )
@@ -120,6 +121,7 @@ UPDATE_RUNTIME_SETTINGS = Endpoint(
     summary="Update runtime config",
     body=RuntimeUpdate,
     returns=RuntimeState,
+    versioned=True,
     errors=(VALIDATION, CONFLICT, UNAVAILABLE),
     tag="System",
     max_body=16 * 1024,

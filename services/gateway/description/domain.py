@@ -51,8 +51,14 @@ _PARAMETERS: Json = {
         "description": "The same key with the same request is answered again, not done again, for 24 hours",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
     },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The ETag that was seen: 409 when somebody changed it since. Without it, or with *, any will do",
+        "schema": {"type": "string", "pattern": '^(\\*|"[0-9]{1,18}")$'},
+    },
 }
-_SECURITY_SCHEMES: Json = {
+_SECURITY_SCHEMES: Mapping[str, Json] = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
@@ -60,6 +66,12 @@ _SECURITY_SCHEMES: Json = {
     },
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key, aur_<id>_<secret>"},
     "basic": {"type": "http", "scheme": "basic", "description": "Any name, and an API key as the password"},
+    "userId": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-User-ID",
+        "description": "A user's id, from an address that may name one, or beside that user's own credentials",
+    },
     "ticket": {
         "type": "apiKey",
         "in": "query",
@@ -67,10 +79,14 @@ _SECURITY_SCHEMES: Json = {
         "description": "A ticket of POST /api/v1/ws/tickets, for clients that can't set headers",
     },
 }
+_ALL_WAYS: list[Json] = [{"bearer": []}, {"apiKey": []}, {"session": []}]
 
 
-def document(endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: Iterable[str]) -> Json:
-    """The document. `endpoints` are named, `soc_form` lists the paths that refuse in the SOC envelope."""
+def document(
+    endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: Iterable[str], session_cookie: str
+) -> Json:
+    """The document. `endpoints` are named, `soc_form` lists the paths that refuse in the SOC envelope, `session_cookie`
+    is the name of the browsers' cookie."""
     types = [one for endpoint in endpoints.values() for one in (endpoint.query, endpoint.body, endpoint.returns)]
     schemas, components = schemas_of([ErrorEnvelope, *(kind for kind in types if kind not in (None, bytes, str))])
     components |= {"RcaError": RCA_ERROR, "Problem": PROBLEM}
@@ -79,6 +95,9 @@ def document(endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: I
     for name, endpoint in endpoints.items():
         proxied = endpoint.service != own_service
         operation = _operation(name, endpoint, schemas, components)
+        security = _security(endpoint, of_soc=endpoint.path in with_envelope)
+        if security is not None:
+            operation["security"] = security
         if proxied and endpoint.method in KEYED_METHODS:
             operation["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
         told = refusals(
@@ -99,7 +118,7 @@ def document(endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: I
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"bearer": []}, {"apiKey": []}],
+        "security": _ALL_WAYS,
         "tags": [{"name": tag} for tag in dict.fromkeys(endpoint.tag for endpoint in endpoints.values())],
         "paths": dict(paths),
         "components": {
@@ -107,7 +126,7 @@ def document(endpoints: Mapping[str, AnyEndpoint], own_service: str, soc_form: I
             "responses": shared_refusals,
             "parameters": _PARAMETERS,
             "headers": headers(),
-            "securitySchemes": _SECURITY_SCHEMES,
+            "securitySchemes": {**_SECURITY_SCHEMES, "session": _session(session_cookie)},
         },
     }
 
@@ -127,9 +146,6 @@ def _operation(name: str, endpoint: AnyEndpoint, schemas: Mapping[Any, Json], co
         "x-permission": endpoint.permission,
         "parameters": _parameters(endpoint, schemas, components),
     }
-    security = _security(endpoint)
-    if security is not None:
-        operation["security"] = security
     if endpoint.method == "WS":
         operation["x-websocket"] = True
     if endpoint.deprecated:
@@ -140,18 +156,23 @@ def _operation(name: str, endpoint: AnyEndpoint, schemas: Mapping[Any, Json], co
     return operation
 
 
-def _security(endpoint: AnyEndpoint) -> list[Json] | None:
+def _session(cookie: str) -> Json:
+    text = "The cookie of a browser's session; what changes something needs an Origin that is ours"
+    return {"type": "apiKey", "in": "cookie", "name": cookie, "description": text}
+
+
+def _security(endpoint: AnyEndpoint, *, of_soc: bool) -> list[Json] | None:
     """Which credentials do; None for those of the whole API."""
     if endpoint.permission == PUBLIC:
         return []
     if endpoint.permission == ADMIN:
         # A key has scopes, never the role.
-        return [{"bearer": []}]
+        return [{"bearer": []}, {"session": []}]
     if endpoint.method == "WS":
-        return [{"bearer": []}, {"apiKey": []}, {"ticket": []}]
+        return [*_ALL_WAYS, {"ticket": []}]
     if is_foreign(endpoint.path):
         return [{"bearer": []}, {"apiKey": []}, {"basic": []}]
-    return None
+    return None if of_soc else [*_ALL_WAYS, {"userId": []}]
 
 
 def _parameters(endpoint: AnyEndpoint, schemas: Mapping[Any, Json], components: Json) -> list[Json]:
@@ -168,6 +189,8 @@ def _parameters(endpoint: AnyEndpoint, schemas: Mapping[Any, Json], components: 
     if endpoint.query is not None:
         parameters += _query_parameters(components[schemas[endpoint.query]["$ref"].rpartition("/")[2]], endpoint)
     parameters.append({"$ref": "#/components/parameters/RequestId"})
+    if endpoint.versioned and endpoint.method != "GET":
+        parameters.append({"$ref": "#/components/parameters/IfMatch"})
     return parameters
 
 

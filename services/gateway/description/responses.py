@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from services.gateway.description.schemas import REFERENCE, Json, schema_of_example
-from shared.contracts.constants import AUTHENTICATED, PUBLIC, Endpoint, ErrorCode
+from shared.contracts.constants import PUBLIC, Endpoint, ErrorCode
 from shared.errors import (
     AUTHENTICATION_REQUIRED,
     CONFLICT,
@@ -53,6 +53,7 @@ _HEADERS: Mapping[str, tuple[str, Json, bool]] = {
     "RateLimit-Policy": ("The limit q in a window of w seconds", _TEXT, False),
     "Retry-After": ("Seconds to wait before trying again", {"type": "integer", "minimum": 1}, False),
     "WWW-Authenticate": ("How to say who asks", _TEXT, False),
+    "ETag": ("The revision of what is answered, for If-Match", _TEXT, False),
     "Location": ("Where to go on", _TEXT, False),
     "Idempotency-Replayed": ("`true` when the answer is that of an earlier request with the same key", _TEXT, False),
     "Deprecation": ("Since when, or that, this route is deprecated", _TEXT, False),
@@ -97,9 +98,8 @@ def errors_of(endpoint: AnyEndpoint, *, proxied: bool) -> list[ErrorCode]:
     """Every code this endpoint may refuse with: its own, and those that follow from what it is."""
     codes = [*endpoint.errors, MALFORMED_REQUEST, INTERNAL]
     if endpoint.permission != PUBLIC:
-        codes += [AUTHENTICATION_REQUIRED, TOKEN_EXPIRED, INVALID_CREDENTIALS, UNAVAILABLE]
-    if endpoint.permission not in (PUBLIC, AUTHENTICATED) or endpoint.method == "WS":
-        codes.append(INSUFFICIENT_PERMISSIONS)
+        # A page of somebody else's may do nothing by a browser's cookie, whatever the permission.
+        codes += [AUTHENTICATION_REQUIRED, TOKEN_EXPIRED, INVALID_CREDENTIALS, INSUFFICIENT_PERMISSIONS, UNAVAILABLE]
     if endpoint.query is not None or endpoint.body not in (None, bytes):
         codes.append(VALIDATION)
     if endpoint.body is not None:
@@ -126,6 +126,8 @@ def _answer(endpoint: AnyEndpoint, status: int, schemas: Mapping[Any, Json]) -> 
     names = [*_EVERY_RESPONSE, *(_COUNTED if endpoint.tag != "Health" else ())]
     if 300 <= status < 400:
         names.append("Location")
+    if endpoint.versioned:
+        names.append("ETag")
     if endpoint.deprecated:
         names += ["Deprecation", "Sunset", "Link"]
     if endpoint.method in KEYED_METHODS:

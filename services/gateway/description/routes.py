@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from services.gateway import cookie
 from services.gateway.description import domain
 from shared.contracts.catalog import MODULES
 from shared.contracts.constants import Endpoint
@@ -28,7 +29,7 @@ def routes(own_service: str) -> list[Route]:
     """The routes of the description. `own_service` handles its endpoints itself, all others are passed on."""
     endpoints = _named_endpoints()
     in_envelope = [endpoint.path for endpoint in endpoints.values() if uses_envelope(endpoint.path)]
-    document = encode(domain.document(endpoints, own_service, in_envelope))
+    document = encode(domain.document(endpoints, own_service, in_envelope, cookie.NAME))
     page = _PAGE.read_text(encoding="utf-8")
     policy = content_security_policy(page)
 

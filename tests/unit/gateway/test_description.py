@@ -15,8 +15,11 @@ from services.gateway.description.routes import content_security_policy
 from services.gateway.system.domain import check_of, degraded, overall
 from shared.clock import utc_now
 from shared.contracts.alerts import CREATE_ALERT, LIST_ALERTS
+from shared.contracts.audit import LIST_AUDIT
 from shared.contracts.catalog import ENDPOINTS, MODULES
+from shared.contracts.cloud import DISCONNECT_GCP
 from shared.contracts.constants import Endpoint
+from shared.contracts.detections import GET_RULE, UPDATE_RULE
 from shared.contracts.doors_elasticsearch import ES_PING
 from shared.contracts.doors_loki import LOKI_PUSH
 from shared.contracts.doors_otlp import OTLP_LOGS
@@ -32,11 +35,12 @@ from shared.http_dialects import is_foreign
 AnyEndpoint = Endpoint[Any, Any, Any]
 SOC_PATHS = [path for _, path in ENDPOINTS if path.startswith("/api/v1/")]
 NUMBERED = {f"operation_{number}": endpoint for number, endpoint in enumerate(ENDPOINTS.values())}
-API = document(NUMBERED, "gateway", SOC_PATHS)
+API = document(NUMBERED, "gateway", SOC_PATHS, "cookie")
 NAMED_API = document(
     {name.lower(): one for module in MODULES for name, one in vars(module).items() if isinstance(one, Endpoint)},
     "gateway",
     SOC_PATHS,
+    "cookie",
 )
 
 
@@ -154,6 +158,20 @@ def test_writes_of_other_services_take_an_idempotency_key() -> None:
 def test_public_endpoints_need_no_token() -> None:
     assert API["paths"]["/health"]["get"]["security"] == []
     assert "security" not in API["paths"]["/api/v1/alerts"]["get"]
+
+
+def test_which_credentials_do_is_told_for_each_operation() -> None:
+    assert API["components"]["securitySchemes"]["session"]["name"] == "cookie"
+    assert _operation(LIST_AUDIT)["security"] == [{"bearer": []}, {"session": []}]
+    assert {"ticket": []} in _operation(WS_ALERTS)["security"]
+    assert {"basic": []} in _operation(HEC_EVENT)["security"]
+    assert {"userId": []} in _operation(DISCONNECT_GCP)["security"]
+
+
+def test_what_has_revisions_says_so() -> None:
+    assert {"$ref": "#/components/parameters/IfMatch"} in _operation(UPDATE_RULE)["parameters"]
+    assert "ETag" in _operation(GET_RULE)["responses"]["200"]["headers"]
+    assert "ETag" not in _operation(LIST_ALERTS)["responses"]["200"]["headers"]
 
 
 def test_general_errors_follow_from_what_an_endpoint_is() -> None:
