@@ -12,7 +12,11 @@ _OPENING = (
     *bullet(
         "Opening",
         1,
-        ("one gateway", "Both APIs are served from one gateway, one account store and one port (default 5080)"),
+        (
+            "one gateway",
+            "Both APIs are served from one gateway, one account store and one port (default 5080)",
+            _RCA + "test_the_account_is_the_one_of_the_other_api",
+        ),
     ),
 )
 
