@@ -33,6 +33,7 @@ ENVIRONMENT_READERS = {
 #: Who may start a task without a TaskGroup, and who awaits it instead.
 TASK_OWNERS = {
     "shared/rpc/": "a connection keeps its calls in a table and ends them when it closes",
+    "shared/tally.py": "a round trip lives as long as somebody waits for its answer, and close() awaits the last",
     "deploy/local/": "a supervised process keeps its own tasks and awaits them in stop()",
 }
 
