@@ -16,11 +16,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import differential, engine, gateway, ingest, latency, retro, rpc, search
+from benchmarks import differential, engine, gateway, ingest, latency, retro, rpc, search, streams
 
 WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "rpc": rpc.run,
     "gateway": gateway.run,
+    "streams": streams.run,
     "ingest": ingest.run,
     "words": search.words,
     "latest": search.latest,
