@@ -10,13 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
-from shared import telemetry
+from shared import moments, telemetry
 from shared.contracts.constants import ANY_MEDIA_TYPE, PUBLIC, Endpoint
 from shared.contracts.wire import encode
 from shared.errors import (
@@ -31,7 +32,7 @@ from shared.errors import (
 from shared.http_errors import REQUEST_ID, error_of, error_response
 from shared.http_paths import Nearer
 from shared.identity import Principal
-from shared.invalid import problems_in_json, problems_of
+from shared.invalid import MAX_PROBLEMS, problems_in_json, problems_of
 from shared.log import get_logger
 
 Q = TypeVar("Q")
@@ -223,6 +224,8 @@ def _refuse_lax(query: Any, values: Mapping[str, str]) -> None:
             raise field_error(f"query.{name}", "can't be null; leave it out")
         if isinstance(value, datetime) and name in values and ":" not in values[name]:
             raise field_error(f"query.{name}", "must be a time as RFC 3339 has it")
+        if isinstance(value, datetime) and not moments.is_held(value):
+            raise field_error(f"query.{name}", moments.MESSAGE)
 
 
 async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:
@@ -245,9 +248,12 @@ async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) 
 
 def _decode_json(data: bytes, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(data, type=kind)
+        body = msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise AuroraError(VALIDATION, problems_in_json(error, data, kind, "body")) from error
+    if moments.has_times(kind) and (paths := list(islice(moments.not_held(body, "body"), MAX_PROBLEMS))):
+        raise AuroraError(VALIDATION, [{"path": path, "message": moments.MESSAGE} for path in paths])
+    return body
 
 
 async def _decode_form(data: bytes, kind: Any) -> Any:

@@ -239,6 +239,18 @@ async def test_a_number_is_no_time(client: Client) -> None:
     assert (await client.get("/api/v1/alerts?since=2026-06-14T12:00:00Z", headers=_as("reader"))).status == 200
 
 
+async def test_a_time_at_an_end_of_the_calendar_is_refused_where_it_is_named(client: Client) -> None:
+    ends = ("0001-01-01T00:00:00+09:00", "9999-12-31T23:59:59-09:00", "0999-12-31T00:00:00Z")
+    for end in ends:
+        query = await client.get("/api/v1/alerts", params={"until": end}, headers=_as("reader"))
+        assert query.status == 422
+        assert [one["path"] for one in (await query.json())["error"]["detail"]] == ["query.until"]
+        wrong = {"title": "t", "evidence": [{"log_id": "1"}, {"log_id": "2", "timestamp": end}]}
+        body = await client.post("/api/v1/alerts", json=wrong, headers=_as("writer"))
+        assert body.status == 422
+        assert [one["path"] for one in (await body.json())["error"]["detail"]] == ["body.evidence[1].timestamp"]
+
+
 async def test_the_word_null_is_a_text_or_nothing(client: Client) -> None:
     for name in ("severity", "since", "until"):
         response = await client.get(f"/api/v1/alerts?{name}=null", headers=_as("reader"))
