@@ -196,6 +196,7 @@ async def test_a_dispatch_passes_no_more_rights_on_than_its_caller_has(room: Roo
         (DispatchRequest(agent="nobody", params={}), AGENT_NOT_FOUND),
         (DispatchRequest(agent="triage", method="nothing", params={}), VALIDATION),
         (DispatchRequest(agent="triage", params={"iocs": 1}), VALIDATION),
+        (DispatchRequest(agent="triage", params={"more": 2**70}), VALIDATION),
     ],
 )
 async def test_a_dispatch_that_can_not_be_made_is_refused_before_it_is_sent(

@@ -22,7 +22,7 @@ from shared.contracts.agents import AGENT_CAPABILITIES, Budget, Handoff
 from shared.contracts.common import Page
 from shared.contracts.constants import METHODS, Method
 from shared.contracts.investigations import DispatchQuery, DispatchRecord, DispatchRequest
-from shared.contracts.wire import to_builtins
+from shared.contracts.wire import encode, to_builtins
 from shared.errors import (
     AGENT_NOT_FOUND,
     DEADLINE_EXCEEDED,
@@ -70,6 +70,7 @@ class Dispatcher:
         if not self.has(request.agent):
             raise AuroraError(AGENT_NOT_FOUND, {"agent": request.agent, "agents": sorted(self._peers)})
         _decode_params(_method(request.method), request.params)
+        _require_sendable(request.params)
         new = NewDispatch(
             id=new_id(),
             agent=request.agent,
@@ -165,6 +166,13 @@ def _method(name: str) -> Method[Any, Any]:
     if method is None:
         raise field_error("body.method", f"unknown; one of {', '.join(sorted(METHODS))}")
     return method
+
+
+def _require_sendable(params: Mapping[str, Any]) -> None:
+    try:
+        encode(params)
+    except TypeError as error:
+        raise field_error("body.params", "holds a number beyond 64 bits, or is nested too deeply") from error
 
 
 def _decode_params(method: Method[Any, Any], params: dict[str, Any]) -> Any:
