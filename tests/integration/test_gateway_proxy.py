@@ -226,15 +226,25 @@ async def test_a_service_that_is_down_is_named_and_takes_nothing_else_with_it(se
 
 
 async def test_a_connection_that_went_stale_is_not_the_clients_business(running: Gateway, siem: Upstream) -> None:
+    closing: list[asyncio.Future[None]] = []
+
     async def close_after(call: Call[Any, Any]) -> web.Response:
-        assert call.request.transport is not None
-        transport = call.request.transport
-        asyncio.get_running_loop().call_later(0.05, transport.close)
+        transport, closed = call.request.transport, asyncio.get_running_loop().create_future()
+        assert transport is not None
+        closing.append(closed)
+
+        def close() -> None:
+            transport.close()
+            closed.set_result(None)
+
+        asyncio.get_running_loop().call_later(0.05, close)
         return web.json_response({})
 
     siem.answers[LIST_ALERTS] = close_after
     for _ in range(5):
         assert (await running.get("/api/v1/alerts"))[0] == 200
+    # None may close under the next test, whose writes are never sent twice.
+    await asyncio.gather(*closing)
 
 
 async def _keyed(running: Gateway, key: str, body: bytes = b"[{}]", **options: Any) -> tuple[int, Any, Any]:
