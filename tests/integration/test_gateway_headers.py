@@ -83,7 +83,11 @@ ANSWERS: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "options", "status"), ANSWERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    ANSWERS,
+    ids=[f"{status} {method} {path}" for method, path, _, status in ANSWERS],
+)
 async def test_every_answer_has_its_headers_and_none_is_html_but_the_page(
     running: Gateway, method: str, path: str, options: dict[str, Any], status: int
 ) -> None:
