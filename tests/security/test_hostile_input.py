@@ -285,7 +285,7 @@ async def test_a_query_that_costs_too_much_is_refused_with_its_place(running: Si
 async def test_a_query_of_depth_10000_is_refused_in_an_address_and_in_a_body(running: Siem) -> None:
     deep = "(" * 10_000 + "a" + ")" * 10_000
     status, problem = await search(running, deep)
-    assert (status, problem["code"]) == (400, "AURORA-4000")
+    assert (status, problem["code"]) == (422, "AURORA-4220")
     status, answer = await post(running, HUNTS, orjson.dumps({"name": "deep", "query": deep}), JSON)
     assert (status, b"AURORA-4220" in answer) == (422, True), answer[:500]
 
