@@ -58,6 +58,7 @@ DECLARED: dict[str, str] = {
     "siem/detections/evaluation.py": "the loop that evaluates stored batches",
     "siem/detections/rules": "the rules Aurora brings along",
     "siem/runs/worker.py": "reads a range page by page, evaluates and commits it",
+    "gateway/journal.py": "the port to the audit log that every feature is given",
     "gateway/origin.py": "where a request comes from: set by admission, kept by audit",
     "gateway/admission/sign_ins.py": "the throttle of sign-ins, apart from the limits on requests",
     "gateway/callers.py": "the ways a request says who calls, in their order",

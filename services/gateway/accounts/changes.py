@@ -17,8 +17,9 @@ from msgspec import UNSET
 from services.gateway.accounts import domain
 from services.gateway.accounts.domain import Filters, User
 from services.gateway.accounts.passwords import Passwords
-from services.gateway.accounts.service import Accounts, Journal, checked_email, new_user, taken_names
+from services.gateway.accounts.service import Accounts, checked_email, new_user, taken_names
 from services.gateway.accounts.store import UserStore
+from services.gateway.journal import Journal
 from shared.clock import utc_now
 from shared.contracts import users as contract
 from shared.contracts.common import Page

@@ -7,11 +7,10 @@ What ends sessions is in changes.py.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
 
 from msgspec import UNSET
 
@@ -19,6 +18,7 @@ from services.gateway.accounts import domain
 from services.gateway.accounts.domain import Credentials, User
 from services.gateway.accounts.passwords import Passwords
 from services.gateway.accounts.store import UserStore
+from services.gateway.journal import Journal
 from shared import config
 from shared.clock import utc_now
 from shared.contracts.identity import Role, UserProfile
@@ -26,27 +26,12 @@ from shared.contracts.users import ChangeProfile
 from shared.errors import CONFLICT, INVALID_CREDENTIALS, AuroraError, field_error
 from shared.identity import ROLE_PERMISSIONS
 from shared.log import get_logger
-from shared.postgres import Connection, UniqueViolation
+from shared.postgres import UniqueViolation
 
 FIRST_USER = "admin"
 _ATTEMPTS_AT_A_NAME = 5
 _EMAIL_CONSTRAINT = "users_email_key_key"
 _log = get_logger("accounts")
-
-
-class Journal(Protocol):
-    """What accounts ask of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        detail: Mapping[str, object] | None = None,
-        connection: Connection | None = None,
-    ) -> None: ...
 
 
 class Accounts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from services.gateway.admission.domain import (
     WINDOW_SECONDS,
@@ -20,6 +20,7 @@ from services.gateway.admission.domain import (
     address_key,
     rate_of,
 )
+from services.gateway.journal import Journal
 from shared.cache import Cache
 from shared.errors import INSUFFICIENT_PERMISSIONS, INVALID_CREDENTIALS, AuroraError
 from shared.identity import Principal
@@ -35,20 +36,6 @@ class Liveness(Protocol):
 
     async def require_alive(self, principal: Principal) -> None: ...
     async def count_if_alive(self, principal: Principal, counter: str, window_seconds: int) -> tuple[int, int]: ...
-
-
-class Journal(Protocol):
-    """What admission asks of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        detail: Mapping[str, object] | None = None,
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

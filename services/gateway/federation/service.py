@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from services.gateway.federated import Handle, Identity, Person, Refused
 from services.gateway.federation.store import IdentityStore
+from services.gateway.journal import Journal
 from shared.cache import Cache
 from shared.clock import utc_now
 from shared.contracts.identity import Role
@@ -41,20 +41,6 @@ class Roles(Protocol):
     """Changes an account in the name of `admin`. Raises AURORA-4090 for the last administrator."""
 
     async def change(self, admin: Principal, username: str, asked: ChangeUser) -> object: ...
-
-
-class Journal(Protocol):
-    """What federation asks of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        detail: Mapping[str, object] | None = None,
-    ) -> None: ...
 
 
 class Flows(Generic[F]):

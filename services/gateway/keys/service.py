@@ -10,10 +10,11 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
+from services.gateway.journal import Journal
 from services.gateway.keys import domain
 from services.gateway.keys.checked import CheckedKeys
 from services.gateway.keys.domain import Key, Presented
@@ -36,21 +37,6 @@ class Revocations(Protocol):
     """What keys ask of sessions: mark as over. Raises AURORA-5030 when that can't be made known."""
 
     async def mark_over(self, session_id: str, seconds: int) -> None: ...
-
-
-class Journal(Protocol):
-    """What keys ask of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        detail: Mapping[str, object] | None = None,
-        connection: Connection | None = None,
-    ) -> None: ...
 
 
 class Keys:

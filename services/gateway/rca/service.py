@@ -6,9 +6,10 @@ address it comes from may say so is decided at the door, before it is asked for 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from services.gateway.journal import Journal
 from services.gateway.rca import domain
 from services.gateway.rca.domain import Person, Registration
 from shared.contracts.identity import Role
@@ -46,20 +47,6 @@ class Browsers(Protocol):
     """What is asked of sessions of browsers: the value of a new cookie."""
 
     async def open_for(self, person: Person, *, how: str, address: str | None) -> str: ...
-
-
-class Journal(Protocol):
-    """What is asked of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        detail: Mapping[str, object] | None = None,
-    ) -> None: ...
 
 
 class RcaAccounts:

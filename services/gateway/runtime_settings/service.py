@@ -7,9 +7,8 @@ few seconds besides; each makes sure that what NATS keeps is what Postgres says,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Literal, Protocol
 
+from services.gateway.journal import Journal
 from services.gateway.runtime_settings import domain, store
 from services.gateway.runtime_settings.domain import NOTHING, Held
 from shared.bus import Bus
@@ -22,25 +21,10 @@ from shared.identity import Principal
 from shared.live_settings import BUCKET, KEY, LiveSettings
 from shared.log import get_logger
 from shared.pages import decode_position, encode_position
-from shared.postgres import Connection, Database
+from shared.postgres import Database
 
 _LOOK_SECONDS = 5.0
 _log = get_logger("settings")
-
-
-class Journal(Protocol):
-    """What settings ask of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        detail: Mapping[str, object] | None = None,
-        connection: Connection | None = None,
-    ) -> None: ...
 
 
 class RuntimeSettingsService:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from services.gateway.journal import Journal
 from services.gateway.sessions import domain
 from services.gateway.sessions.domain import NewSession, Person, RevocationReason
 from services.gateway.sessions.store import SessionStore
@@ -49,21 +50,6 @@ class Throttle(Protocol):
 
     async def attempt(self, account: str, address: str) -> None: ...
     async def succeeded(self, account: str, address: str) -> None: ...
-
-
-class Journal(Protocol):
-    """What sessions ask of the audit log."""
-
-    async def record(
-        self,
-        action: str,
-        *,
-        actor: str | None,
-        outcome: Literal["success", "failure", "denied"],
-        target: str | None = None,
-        address: str | None = None,
-        detail: Mapping[str, object] | None = None,
-    ) -> None: ...
 
 
 class Sessions:
