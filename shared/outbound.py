@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
 from shared.errors import UNAVAILABLE, AuroraError
+from shared.loopback import is_loopback
 
 _MAX_ANSWER = 256 * 1024
 _CONNECTIONS = 16
@@ -37,14 +37,6 @@ def trusted_url(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must be https: only on loopback may it be http")
     return url
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this host name or address is this machine itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Outbound:

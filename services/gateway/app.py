@@ -69,7 +69,8 @@ from shared.errors import AuroraError
 from shared.http import Route, application
 from shared.identity import Principal
 from shared.keyring import SigningKey
-from shared.outbound import Outbound, is_loopback, trusted_url
+from shared.loopback import is_loopback
+from shared.outbound import Outbound, trusted_url
 from shared.postgres import Database
 from shared.runtime import Platform
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
 from aiohttp import web
+
+from shared.loopback import host_is_loopback
 
 NAME = "aurora_session"
 
@@ -13,7 +12,7 @@ NAME = "aurora_session"
 def give(request: web.Request, response: web.StreamResponse, value: str, *, seconds: int) -> None:
     """Sets the cookie: no script reads it, no other site's form sends it, and off loopback only TLS carries it."""
     response.set_cookie(
-        NAME, value, max_age=seconds, path="/", httponly=True, samesite="Lax", secure=not on_loopback(request.host)
+        NAME, value, max_age=seconds, path="/", httponly=True, samesite="Lax", secure=not host_is_loopback(request.host)
     )
 
 
@@ -21,12 +20,3 @@ def take_back(request: web.Request, response: web.StreamResponse) -> None:
     """Has the browser forget the cookie, if it has one."""
     if NAME in request.cookies:
         response.del_cookie(NAME, path="/")
-
-
-def on_loopback(host: str) -> bool:
-    """Whether a Host header names this very machine; such an address is never reached over a network."""
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"

@@ -23,7 +23,8 @@ from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, UNAVAILABLE, A
 from shared.http import ANONYMOUS, PRINCIPAL_ID
 from shared.http_errors import uses_envelope
 from shared.identity import Principal
-from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT, is_loopback
+from shared.loopback import host_is_loopback
+from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT
 from shared.telemetry import DEPRECATED_REQUESTS
 
 PRINCIPAL = web.RequestKey("principal", Principal)
@@ -135,7 +136,7 @@ class Door:
         headers.popall(hdrs.SERVER, None)
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
-        if not is_loopback(request.host):
+        if not host_is_loopback(request.host):
             headers.setdefault(*STRICT_TRANSPORT)
         if self.frontend:
             headers.add(hdrs.VARY, hdrs.ORIGIN)

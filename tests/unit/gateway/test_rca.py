@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway import cookie
 from services.gateway.accounts.domain import User, clean_email, clean_username, username_from
 from services.gateway.rca.domain import principal_of, registration
 from shared.clock import utc_now
@@ -33,16 +32,6 @@ def test_nobody_may_be_made_an_administrator_by_registering() -> None:
     for role in ("admin", "api_service", "root", ""):
         with pytest.raises(ValueError, match="must be"):
             registration(True, role)
-
-
-@pytest.mark.parametrize("host", ["localhost", "localhost:5080", "127.0.0.1:80", "127.8.9.1", "[::1]:5080"])
-def test_a_name_of_this_machine_is_on_loopback(host: str) -> None:
-    assert cookie.on_loopback(host)
-
-
-@pytest.mark.parametrize("host", ["", "soc.example.org", "localhost.evil.example", "10.0.0.1", "[2001:db8::1]"])
-def test_any_other_name_is_not(host: str) -> None:
-    assert not cookie.on_loopback(host)
 
 
 @pytest.mark.parametrize("address", ["a@b", "First.Last+tag@example.org", " padded@example.org ", "ünï@bücher.example"])
