@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import redis.asyncio as redis
 from aiohttp import web
 
 from shared.clock import new_id, utc_now
@@ -29,6 +30,8 @@ from tests.stack import Servers
 
 ADMIN_PASSWORD = "correct horse battery staple"
 _START_SECONDS = 30
+#: Valkey has sixteen; the first is everybody's.
+_REDIS_DATABASES = set(range(1, 16))
 
 Answer = Callable[[Call[Any, Any]], Awaitable[Any]]
 
@@ -159,7 +162,20 @@ class Gateway:
         return _lines(self.log_file)
 
 
-async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, str]) -> dict[str, str]:
+@asynccontextmanager
+async def _redis_database(servers: Servers) -> AsyncIterator[str]:
+    """The URL of an empty database that no other running gateway has: its counters count for one gateway."""
+    database = _REDIS_DATABASES.pop()
+    url = servers.redis_url.rpartition("/")[0] + f"/{database}"
+    try:
+        async with redis.Redis.from_url(url, password=servers.redis_password) as connection:
+            await connection.flushdb()
+        yield url
+    finally:
+        _REDIS_DATABASES.add(database)
+
+
+async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, str], redis_url: str) -> dict[str, str]:
     name = f"gateway_{secrets.token_hex(4)}"
     password = secrets.token_urlsafe(16)
     await provision(servers.postgres_admin_dsn, name, password)
@@ -173,8 +189,7 @@ async def _environment(servers: Servers, folder: Path, upstreams: Mapping[str, s
         "AURORA_NATS_URL": servers.nats_url,
         "AURORA_NATS_USER": servers.nats_user,
         "AURORA_NATS_PASSWORD_FILE": str(servers.nats_password_file),
-        # A database of its own: counters of one gateway don't count for another.
-        "AURORA_REDIS_URL": servers.redis_url.rpartition("/")[0] + f"/{1 + secrets.randbelow(15)}",
+        "AURORA_REDIS_URL": redis_url,
         "AURORA_REDIS_PASSWORD_FILE": str(servers.redis_password_file),
         "AURORA_IDENTITY_KEY_FILE": str(folder / "gateway.key"),
         "AURORA_IDENTITY_JWKS_FILE": str(folder / "identity.jwks"),
@@ -237,7 +252,9 @@ async def gateway(servers: Servers, folder: Path, **settings: str) -> AsyncItera
     (folder / "admin.password").write_text(ADMIN_PASSWORD + "\n")
     async with AsyncExitStack() as stack:
         behind = {name: await stack.enter_async_context(upstream(name, jwks)) for name in ("siem", "orchestrator")}
-        environment = await _environment(servers, folder, {name: service.url for name, service in behind.items()})
+        urls = {name: service.url for name, service in behind.items()}
+        redis_url = await stack.enter_async_context(_redis_database(servers))
+        environment = await _environment(servers, folder, urls, redis_url)
         environment.update({f"AURORA_{name.upper()}": value for name, value in settings.items()})
         log_file = folder / "gateway.log"
         url, child = await stack.enter_async_context(process(environment, log_file))
