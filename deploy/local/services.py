@@ -19,6 +19,7 @@ from deploy.local.process import Command
 from deploy.local.readiness import http_serves
 from deploy.local.servers import Addresses, External
 from shared.config import child_environment
+from shared.contracts.agents import AGENT_IDS
 
 GATEWAY = "gateway"
 #: The name of syslog's port among the assigned ones.
@@ -40,7 +41,7 @@ class Service:
 
 SERVICES: tuple[Service, ...] = (
     Service("siem", clickhouse=True, syslog=True),
-    Service("agents", schema=False, agents=("triage", "endpoint_analyst", "threat_intel")),
+    Service("agents", schema=False, agents=AGENT_IDS),
     Service("orchestrator"),
     Service(GATEWAY),
 )

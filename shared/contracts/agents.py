@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,7 @@ from shared.contracts.investigations import Citation, Finding
 
 AgentId = Literal["triage", "endpoint_analyst", "threat_intel"]
 #: The roster, in the order in which the planner prefers them.
-AGENT_IDS: tuple[AgentId, ...] = ("triage", "endpoint_analyst", "threat_intel")
+AGENT_IDS: tuple[AgentId, ...] = get_args(AgentId)
 #: The permissions that specialists' tools need; a handoff grants some of them.
 AGENT_CAPABILITIES: tuple[str, ...] = (ALERTS_READ, SIEM_READ)
 
@@ -43,11 +43,29 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     investigation_id: str | None = None
 
 
+class Prior(msgspec.Struct, kw_only=True):
+    """What another specialist already said of the same investigation: its assessment without the tool results, which
+    its findings name by their ids."""
+
+    agent: Annotated[str, Meta(max_length=64)]
+    verdict: Verdict
+    severity: Severity
+    confidence: Confidence
+    mitre_techniques: Annotated[list[str], Meta(max_length=200)] = []
+    iocs: Annotated[list[Observable], Meta(max_length=200)] = []
+    findings: Annotated[list[Finding], Meta(max_length=100)] = []
+    ruled_out: Annotated[list[str], Meta(max_length=200)] = []
+    not_checked: Annotated[list[str], Meta(max_length=200)] = []
+
+
 class AnalyzeThreat(msgspec.Struct, kw_only=True):
-    """Params of `analyze_threat`: an alert, indicators, or both."""
+    """Params of `analyze_threat`: an alert, indicators, or both. `related` are further alerts of the same
+    investigation; `prior` is what other specialists said before."""
 
     alert_id: Annotated[str, Meta(max_length=64)] | None = None
     iocs: Annotated[list[Observable], Meta(max_length=1000)] = []
+    related: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=50)] = []
+    prior: Annotated[list[Prior], Meta(max_length=12)] = []
 
 
 class Assessment(msgspec.Struct, kw_only=True):

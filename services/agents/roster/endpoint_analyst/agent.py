@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.roster.endpoint_analyst import judgement
+from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.commandsigns import command_signs
 from services.agents.toolkit.eventsigns import event_signs
@@ -36,6 +37,7 @@ class EndpointAnalyst:
     id = "endpoint_analyst"
     description = "Process trees, decoded command lines, what the process and its session did before and after"
     tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, PROCESS_TREE, ACTIVITY, DECODE_COMMAND)
+    skills: Sequence[Skill[Any, Any]] = ()
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""

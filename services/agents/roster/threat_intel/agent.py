@@ -14,6 +14,7 @@ from services.agents.roster.threat_intel.judgement import (
     sighting_sign,
     unknown_note,
 )
+from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
@@ -50,6 +51,7 @@ class ThreatIntel:
     id = "threat_intel"
     description = "Indicators: their class, their sightings on this estate, how their sources behaved"
     tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, SIGHTINGS)
+    skills: Sequence[Skill[Any, Any]] = ()
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.roster.triage import judgement
+from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.commandsigns import command_signs
 from services.agents.toolkit.eventsigns import event_signs
@@ -47,6 +48,7 @@ class Triage:
     tools: Sequence[Tool[Any]] = (
         GET_ALERT_TOOL, GET_EVENT, NEARBY_ALERTS, RULE_HISTORY, SESSION_ORIGIN, DECODE_COMMAND, SIGHTINGS,
     )  # fmt: skip
+    skills: Sequence[Skill[Any, Any]] = ()
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
