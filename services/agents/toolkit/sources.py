@@ -9,7 +9,7 @@ import msgspec
 
 from shared.client import Client
 from shared.contracts.alerts import GET_ALERT, LIST_ALERTS, Alert, AlertQuery
-from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
+from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogPage, LogQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class Sources:
     async def logs(self, query: LogQuery) -> list[LogEvent]:
         """The first page, newest first."""
         return (await self._siem.call(SEARCH_LOGS, query=query)).items
+
+    async def page(self, query: LogQuery) -> LogPage:
+        """The first page, with the counts that the query asks for."""
+        return await self._siem.call(SEARCH_LOGS, query=query)
 
     async def pages(self, query: LogQuery, most: int) -> Found:
         """Up to `most` pages of `query.limit` events."""
