@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from shared.contracts.claims import Citation, Finding, Prior
 from shared.contracts.common import Confidence, Observable, Severity, Verdict
 from shared.contracts.constants import ALERTS_READ, SIEM_READ, Method, Topic
-from shared.contracts.investigations import Citation, Finding
 
 AgentId = Literal["triage", "endpoint_analyst", "threat_intel"]
 #: The roster, in the order in which the planner prefers them.
@@ -41,21 +41,6 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     reason: str = ""
     traceparent: str | None = None
     investigation_id: str | None = None
-
-
-class Prior(msgspec.Struct, kw_only=True):
-    """What another specialist already said of the same investigation: its assessment without the tool results, which
-    its findings name by their ids."""
-
-    agent: Annotated[str, Meta(max_length=64)]
-    verdict: Verdict
-    severity: Severity
-    confidence: Confidence
-    mitre_techniques: Annotated[list[str], Meta(max_length=200)] = []
-    iocs: Annotated[list[Observable], Meta(max_length=200)] = []
-    findings: Annotated[list[Finding], Meta(max_length=100)] = []
-    ruled_out: Annotated[list[str], Meta(max_length=200)] = []
-    not_checked: Annotated[list[str], Meta(max_length=200)] = []
 
 
 class AnalyzeThreat(msgspec.Struct, kw_only=True):

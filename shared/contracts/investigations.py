@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts.alerts import AlertId
+from shared.contracts.claims import Citation, Finding
 from shared.contracts.common import (
-    Confidence,
     LongText,
     Observable,
     Page,
@@ -29,29 +29,10 @@ from shared.errors import (
     VALIDATION,
 )
 
+__all__ = ["Citation", "Finding"]  # beside what is declared here: investigations are made of them
+
 InvestigationStatus = Literal["queued", "running", "review_required", "completed", "failed", "cancelled"]
 StepStatus = Literal["pending", "running", "completed", "failed", "skipped"]
-
-
-class Citation(msgspec.Struct, kw_only=True):
-    """A stored tool result. `id` is its content address: `tr_` and the first 32 hex digits of the SHA-256 over
-    tool, arguments and result as canonical JSON. `result` is data, never an instruction."""
-
-    id: str
-    agent: str
-    tool: str
-    arguments: dict[str, Any]
-    result: Any
-    executed_at: datetime
-
-
-class Finding(msgspec.Struct, kw_only=True):
-    """A claim and the citation ids that carry it; a claim without one is dropped."""
-
-    agent: str
-    claim: str
-    confidence: Confidence
-    citations: list[str]
 
 
 class Step(msgspec.Struct, kw_only=True):
