@@ -2,6 +2,7 @@
 
 from shared import errors
 from shared.contracts import (
+    agent_cards,
     agents,
     alerts,
     audit,
@@ -17,11 +18,13 @@ from shared.contracts import (
     explanations,
     federation,
     feedback,
+    fleet,
     hunts,
     identity,
     investigations,
     keys,
     logs,
+    pivots,
     placeholders,
     promotion,
     rca_accounts,
@@ -40,6 +43,7 @@ from shared.contracts.constants import ENDPOINTS, ERROR_CODES, METHODS, TOPICS
 
 __all__ = ["ENDPOINTS", "ERROR_CODES", "METHODS", "TOPICS"]
 MODULES = (
+    agent_cards,
     agents,
     alerts,
     audit,
@@ -56,11 +60,13 @@ MODULES = (
     explanations,
     federation,
     feedback,
+    fleet,
     hunts,
     identity,
     investigations,
     keys,
     logs,
+    pivots,
     placeholders,
     promotion,
     rca_accounts,

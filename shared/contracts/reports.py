@@ -38,7 +38,8 @@ class ReportedAlert(msgspec.Struct, kw_only=True):
 
 
 class ReportedStep(msgspec.Struct, kw_only=True):
-    """One call to one specialist, for what the report says of the process. `verdict` is null where it gave none."""
+    """One call to one specialist, and what it said beside its findings, so that a report can name who said it.
+    `verdict` is null where it gave none."""
 
     id: str
     agent: str
@@ -47,6 +48,10 @@ class ReportedStep(msgspec.Struct, kw_only=True):
     error: str | None = None
     verdict: Verdict | None = None
     confidence: Confidence | None = None
+    mitre_techniques: Annotated[list[str], Meta(max_length=200)] = []
+    iocs: Annotated[list[Observable], Meta(max_length=200)] = []
+    ruled_out: _Lines = []
+    not_checked: _Lines = []
 
 
 class ReportedContradiction(msgspec.Struct, kw_only=True):
