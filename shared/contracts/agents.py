@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation, Finding, Prior
+from shared.contracts.claims import Citation, Finding, Prior, Refusal
 from shared.contracts.common import Confidence, Observable, Severity, Verdict
 from shared.contracts.constants import ALERTS_READ, SIEM_READ, Method, Topic
 
@@ -26,9 +26,18 @@ class Budget(msgspec.Struct, frozen=True):
     seconds: Annotated[float, Meta(ge=0, le=600)] = 60.0
 
 
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """The tool calls of a handoff that was answered before, in place of the tools: the agent reads nothing else and
+    publishes nothing. `asked_at` is when that handoff was made."""
+
+    asked_at: Annotated[datetime, Meta(tz=True)]
+    citations: Annotated[list[Citation], Meta(max_length=1000)] = []
+    refusals: Annotated[list[Refusal], Meta(max_length=1000)] = []
+
+
 class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`params._meta` of a HandoffTool call (DECISIONS, "Agents"). `capabilities` are tool permissions, a subset of
-    the caller's; `deadline` is absolute."""
+    the caller's; `deadline` is absolute. With `recorded` it is a replay."""
 
     handoff_id: Annotated[str, Meta(min_length=1, max_length=128)]
     from_: str
@@ -41,6 +50,7 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
     reason: str = ""
     traceparent: str | None = None
     investigation_id: str | None = None
+    recorded: Recorded | None = None
 
 
 class AnalyzeThreat(msgspec.Struct, kw_only=True):
@@ -54,7 +64,8 @@ class AnalyzeThreat(msgspec.Struct, kw_only=True):
 
 
 class Assessment(msgspec.Struct, kw_only=True):
-    """Result of `analyze_threat`. The first four fields are the page's; every finding cites a tool result."""
+    """Result of `analyze_threat`. The first four fields are the page's; every finding cites a tool result. `refused`
+    are the tool calls that brought none."""
 
     severity: Severity
     confidence: Confidence
@@ -66,6 +77,7 @@ class Assessment(msgspec.Struct, kw_only=True):
     citations: list[Citation] = []
     ruled_out: list[str] = []
     not_checked: list[str] = []
+    refused: list[Refusal] = []
 
 
 class Thought(msgspec.Struct, kw_only=True):
@@ -80,13 +92,25 @@ class Thought(msgspec.Struct, kw_only=True):
     timestamp: datetime
 
 
+class AgentTool(msgspec.Struct, kw_only=True):
+    """A tool that an agent uses. `arguments` is their JSON Schema; `permission` is what a handoff must grant, null
+    where the tool reads no store."""
+
+    name: str
+    description: str
+    arguments: dict[str, Any]
+    permission: str | None
+
+
 class AgentDescription(msgspec.Struct):
-    """Result of `describe`: who this agent is and what it serves."""
+    """Result of `describe`: who this agent is and what it serves. `version` names its code and knowledge."""
 
     agent: str
     description: str
     methods: list[str]
     tools: list[str]
+    version: str = ""
+    tool_details: list[AgentTool] = []
 
 
 class Nothing(msgspec.Struct):

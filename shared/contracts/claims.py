@@ -26,6 +26,16 @@ class Citation(msgspec.Struct, kw_only=True):
     executed_at: datetime
 
 
+class Refusal(msgspec.Struct, kw_only=True):
+    """A tool call that brought no result: not granted, no budget or time left, or its source refused; `code` is then
+    the AURORA code of the source."""
+
+    tool: str
+    arguments: dict[str, Any]
+    reason: str
+    code: str | None = None
+
+
 class Finding(msgspec.Struct, kw_only=True):
     """A claim and the citation ids that carry it; a claim without one is dropped."""
 

@@ -14,9 +14,10 @@ from cli import session
 from cli.paging import every
 from cli.replay.recording import Recording
 from cli.session import Session
-from services.agents.toolkit.records import MAX_RESULT_BYTES, content_address
+from services.agents.toolkit.records import MAX_RESULT_BYTES
 from shared.clock import new_id
 from shared.config import read_secret
+from shared.content import content_address
 from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, DESCRIBE, AnalyzeThreat, Assessment, Nothing
 from shared.contracts.alerts import CREATE_ALERT, LIST_ALERTS, Alert, AlertCreate, AlertEvidence, AlertQuery
 from shared.contracts.common import Observable

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from services.agents.toolkit.sources import Sources
-from services.agents.toolkit.tool import Tool
+from services.agents.toolkit.tool import Tool, described
+from services.agents.toolkit.version import version
 from services.agents.toolkit.work import Publish, Work
 from shared.contracts.agents import (
     ANALYZE_THREAT,
@@ -24,7 +25,6 @@ from shared.contracts.constants import Method
 from shared.contracts.wire import encode
 from shared.rpc import Binding, CallContext, HttpAnswer, Server, bind, serve
 from shared.runtime import Platform
-
 
 P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -59,7 +59,7 @@ async def listen(platform: Platform, agent: Agent, url: str, sources: Sources, p
         work = Work(agent.id, context, sources, publish)
         assessment = await _told(ANALYZE_THREAT.name, params.alert_id or "", work, agent.analyze(params, work))
         await work.tell("finished", f"{assessment.verdict} ({assessment.confidence:.2f}): {assessment.summary}")
-        return assessment
+        return work.settle(assessment)
 
     def own(skill: Skill[Any, Any]) -> Binding[Any, Any]:
         async def run(params: Any, context: CallContext) -> Any:
@@ -72,7 +72,10 @@ async def listen(platform: Platform, agent: Agent, url: str, sources: Sources, p
 
     async def describe(_params: Nothing, _context: CallContext) -> AgentDescription:
         methods = [ANALYZE_THREAT.name, *(skill.method.name for skill in agent.skills), DESCRIBE.name]
-        return AgentDescription(agent.id, agent.description, methods, [tool.name for tool in agent.tools])
+        names = [tool.name for tool in agent.tools]
+        return AgentDescription(
+            agent.id, agent.description, methods, names, version(), list(map(described, agent.tools))
+        )
 
     async def answer(status: str) -> HttpAnswer:
         return HttpAnswer(200, encode({"status": status}))

@@ -1,45 +1,67 @@
-"""The record of a tool call: bounded, content-addressed, the same for the same call on the same data.
+"""The record of a tool call: bounded, content-addressed, the same for the same call on the same data; and the records
+of a handoff that was answered before, in place of its tools.
 
-The id is `tr_` and the first 32 hex digits of the SHA-256 over the canonical JSON of tool, arguments and result: keys
-sorted, no spaces (the shape of RFC 8785 for what tools return).
+Keys are sorted: a store of JSON keeps no order, and judgement must see the same whether a result is fresh or recorded.
 """
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import orjson
 
-from shared.contracts.agents import tool_result_payload
-from shared.contracts.investigations import Citation
-from shared.contracts.wire import to_builtins
+from shared.content import canonical, content_address
+from shared.contracts.agents import Recorded
+from shared.contracts.claims import Citation, Refusal
 
 #: One result's JSON. The whole assessment must fit one frame of 1 MiB.
 MAX_RESULT_BYTES = 16 * 1024
+#: Why a replay has no result of a call.
+NOT_RECORDED = "not recorded"
 _MAX_TEXT = 2000
 _MAX_ITEMS = 40
 
 
 def record(agent: str, tool: str, arguments: Any, result: Any, executed_at: datetime) -> Citation:
     """The citation of one tool call. A result that is too large is cut and says so under `truncated`."""
-    arguments_json = without_nul(to_builtins(arguments))
-    bounded = bound(without_nul(to_builtins(result)))
+    plain = plain_json(arguments)
+    bounded = bound(plain_json(result))
     return Citation(
-        id=content_address(tool, arguments_json, bounded),
+        id=content_address(tool, plain, bounded),
         agent=agent,
         tool=tool,
-        arguments=arguments_json,
+        arguments=plain,
         result=bounded,
         executed_at=executed_at,
     )
 
 
-def content_address(tool: str, arguments: dict[str, Any], result: Any) -> str:
-    """The id that anyone can compute again from what the citation shows."""
-    canonical = orjson.dumps(tool_result_payload(tool, arguments, result), option=orjson.OPT_SORT_KEYS)
-    return "tr_" + hashlib.sha256(canonical).hexdigest()[:32]
+def key_of(tool: str, arguments: Any) -> str:
+    """What is the same for the same call. `arguments` are plain."""
+    return f"{tool} {canonical(arguments).decode()}"
+
+
+class Records:
+    """The recorded calls of one handoff, by tool and arguments."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._citations = {key_of(item.tool, item.arguments): item for item in recorded.citations}
+        self._refusals = {key_of(item.tool, item.arguments): item for item in recorded.refusals}
+
+    def outcome(self, tool: str, arguments: dict[str, Any]) -> Citation | Refusal:
+        """What came of that call; a refusal that says so when it isn't among them."""
+        key = key_of(tool, arguments)
+        citation = self._citations.get(key)
+        if citation is not None:
+            return msgspec.structs.replace(citation, arguments=arguments, result=plain_json(citation.result))
+        return self._refusals.get(key) or Refusal(tool=tool, arguments=arguments, reason=NOT_RECORDED)
+
+
+def plain_json(value: Any) -> Any:
+    """Builtins of JSON with sorted keys, and U+0000 as U+2400."""
+    return without_nul(orjson.loads(canonical(value)))
 
 
 def without_nul(value: Any) -> Any:

@@ -9,7 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from services.agents.toolkit.sources import Sources
+from shared.contracts.agents import AgentTool
 
 A = TypeVar("A")
 
@@ -23,3 +26,13 @@ class Tool(Generic[A]):
     arguments: type[A]
     permission: str | None
     run: Callable[[A, Sources], Awaitable[Any]]
+
+
+def described(tool: Tool[Any]) -> AgentTool:
+    """The tool as others may see it."""
+    return AgentTool(
+        name=tool.name,
+        description=tool.description,
+        arguments=msgspec.json.schema(tool.arguments),
+        permission=tool.permission,
+    )

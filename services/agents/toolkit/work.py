@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
-from services.agents.toolkit.records import record
+import msgspec
+
+from services.agents.toolkit.records import Records, key_of, plain_json, record
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from shared.clock import new_id, utc_now
-from shared.contracts.agents import AGENT_CAPABILITIES, Budget, Handoff, Thought
-from shared.contracts.constants import ErrorCode
-from shared.contracts.investigations import Citation, Finding
+from shared.content import refusal_address
+from shared.contracts.agents import AGENT_CAPABILITIES, Assessment, Budget, Handoff, Thought
+from shared.contracts.claims import Citation, Finding, Refusal
+from shared.contracts.constants import ERROR_CODES, ErrorCode
+from shared.contracts.fleet import ToolCall
 from shared.contracts.wire import encode
 from shared.errors import AuroraError
 from shared.rpc import CallContext
 
 A = TypeVar("A")
-Publish = Callable[[Thought], Awaitable[None]]
+Publish = Callable[[Thought | ToolCall], Awaitable[None]]
 Kind = Literal["started", "tool", "finding", "finished", "failed"]
 _TEXT = 500
 #: Characters of commands and scripts that are judged for one handoff.
@@ -39,6 +43,7 @@ class Work:
     def __init__(self, agent: str, context: CallContext, sources: Sources, publish: Publish) -> None:
         handoff = context.handoff
         self.agent = agent
+        self._caller = context.principal.id
         self._handoff_id = handoff.handoff_id if handoff is not None else new_id()
         self._investigation_id = None if handoff is None else handoff.investigation_id
         self._capabilities = _capabilities(context, handoff)
@@ -51,10 +56,14 @@ class Work:
         self._publish = publish
         self._patience = _AWAY_SECONDS
         self._text_left = _MAX_TEXT
-        self._known: dict[bytes, Citation] = {}
+        #: The time of the question. It is the same in a replay, so judgement uses it instead of a clock.
+        self.asked_at = _asked_at(handoff)
+        recorded = None if handoff is None else handoff.recorded
+        self._records = None if recorded is None else Records(recorded)
+        self._outcomes: dict[str, Citation | Refusal] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         #: tool -> how the last call of it was refused by its source
         self.refusals: dict[str, ErrorCode] = {}
-        self.citations: list[Citation] = []
         self.findings: list[Finding] = []
         self.ruled_out: list[str] = []
         self.not_checked: list[str] = []
@@ -67,35 +76,60 @@ class Work:
             self.not_checked.append(note)
         return self._text_left >= 0
 
+    @property
+    def citations(self) -> list[Citation]:
+        """The results so far, in the order of their times, which is part of the record: calls that run together end in
+        any order."""
+        found = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Citation)]
+        return sorted(found, key=lambda citation: (citation.executed_at, citation.id))
+
+    @property
+    def refused(self) -> list[Refusal]:
+        """The calls that brought no result, by tool and arguments."""
+        found = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Refusal)]
+        return sorted(found, key=lambda refusal: key_of(refusal.tool, refusal.arguments))
+
     async def use(self, tool: Tool[A], arguments: A) -> Citation | None:
         """Runs a tool and records it; None, with a note under `not_checked`, when it could not be run.
 
-        The same call again answers from its record: what was seen once stays true for the whole handoff.
+        The same call again answers from its record: what was seen once, or refused, stays so for the whole handoff.
         """
-        key = tool.name.encode() + encode(arguments)
-        if key in self._known:
-            return self._known[key]
+        plain = plain_json(arguments)
+        key = key_of(tool.name, plain)
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            if key not in self._outcomes:
+                self._outcomes[key] = await self._call(tool, arguments, plain)
+        outcome = self._outcomes[key]
+        return outcome if isinstance(outcome, Citation) else None
+
+    async def _call(self, tool: Tool[A], arguments: A, plain: dict[str, Any]) -> Citation | Refusal:
+        started = utc_now()
+        if self._records is not None:
+            outcome = self._records.outcome(tool.name, plain)
+        else:
+            outcome = await self._attempt(tool, arguments, plain)
+        if isinstance(outcome, Refusal):
+            self._note(outcome)
+            await self._tell_call(outcome, started)
+        else:
+            thought = self.tell("tool", f"{tool.name} {_short(arguments)}", outcome.id)
+            await asyncio.gather(thought, self._tell_call(outcome, started))
+        return outcome
+
+    async def _attempt(self, tool: Tool[A], arguments: A, plain: dict[str, Any]) -> Citation | Refusal:
         reason = self._refusal(tool)
         if reason is not None:
-            self._skip(tool, reason)
-            return None
+            return Refusal(tool=tool.name, arguments=plain, reason=reason)
         self._calls_left -= 1
         try:
             async with asyncio.timeout((self._deadline - utc_now()).total_seconds()):
                 result = await self._run(tool, arguments)
         except TimeoutError:
-            self._skip(tool, "out of time")
-            return None
+            return Refusal(tool=tool.name, arguments=plain, reason="out of time")
         except AuroraError as error:
-            self.refusals[tool.name] = error.code
-            self._skip(tool, f"{error.code.code} {error.message}")
-            return None
-        citation = record(self.agent, tool.name, arguments, result, utc_now())
-        self._known[key] = citation
-        if citation.id not in {item.id for item in self.citations}:
-            self.citations.append(citation)
-        await self.tell("tool", f"{tool.name} {_short(arguments)}", citation.id)
-        return citation
+            code = error.code.code
+            return Refusal(tool=tool.name, arguments=plain, reason=f"{code} {error.message}", code=code)
+        return record(self.agent, tool.name, arguments, result, utc_now())
 
     async def _run(self, tool: Tool[A], arguments: A) -> Any:
         """The tool's result. A store that restarts is waited for, once: in some seconds it can answer again."""
@@ -119,8 +153,11 @@ class Work:
             return "the budget of tool calls is spent"
         return "out of time" if utc_now() >= self._deadline else None
 
-    def _skip(self, tool: Tool[Any], reason: str) -> None:
-        note = f"{tool.name}: {reason}"
+    def _note(self, refusal: Refusal) -> None:
+        code = ERROR_CODES.get(refusal.code or "")
+        if code is not None:
+            self.refusals[refusal.tool] = code
+        note = f"{refusal.tool}: {refusal.reason}"
         if note not in self.not_checked:
             self.not_checked.append(note)
 
@@ -133,7 +170,9 @@ class Work:
         await self.tell("finding", claim, ids[0])
 
     async def tell(self, kind: Kind, text: str, tool_result_id: str | None = None) -> None:
-        """Publishes a thought."""
+        """Publishes a thought; a replay is silent."""
+        if self._records is not None:
+            return
         await self._publish(
             Thought(
                 agent=self.agent,
@@ -146,12 +185,53 @@ class Work:
             )
         )
 
+    async def _tell_call(self, outcome: Citation | Refusal, started: datetime) -> None:
+        if self._records is not None:
+            return
+        refused = outcome if isinstance(outcome, Refusal) else None
+        await self._publish(
+            ToolCall(
+                id=outcome.id if isinstance(outcome, Citation) else refusal_address(outcome),
+                agent=self.agent,
+                tool=outcome.tool,
+                arguments=outcome.arguments,
+                status="completed" if refused is None else "refused",
+                result=outcome.result if isinstance(outcome, Citation) else None,
+                error=None if refused is None else refused.reason,
+                code=None if refused is None else refused.code,
+                started_at=started,
+                finished_at=outcome.executed_at if isinstance(outcome, Citation) else utc_now(),
+                caller=self._caller,
+                handoff_id=self._handoff_id,
+                investigation_id=self._investigation_id,
+            )
+        )
+
+    def settle(self, assessment: Assessment) -> Assessment:
+        """The assessment with all that was called, in an order that doesn't depend on which call ended first: so a
+        replay over the same records gives the same bytes."""
+        return msgspec.structs.replace(
+            assessment,
+            citations=self.citations,
+            refused=self.refused,
+            ruled_out=sorted(assessment.ruled_out),
+            not_checked=sorted(assessment.not_checked),
+        )
+
 
 def _capabilities(context: CallContext, handoff: Handoff | None) -> frozenset[str]:
     """What the handoff grants; a bare request has what its caller may do itself."""
     if handoff is not None:
         return frozenset(handoff.capabilities).intersection(AGENT_CAPABILITIES)
     return context.principal.permissions.intersection(AGENT_CAPABILITIES)
+
+
+def _asked_at(handoff: Handoff | None) -> datetime:
+    if handoff is None:
+        return utc_now()
+    if handoff.recorded is not None:
+        return handoff.recorded.asked_at
+    return handoff.deadline - timedelta(seconds=handoff.budget.seconds)
 
 
 def _short(arguments: Any) -> str:

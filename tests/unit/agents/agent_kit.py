@@ -13,6 +13,7 @@ from services.agents.toolkit.work import Work
 from shared.client import Client
 from shared.clock import utc_now
 from shared.contracts.agents import AGENT_CAPABILITIES, Budget, Handoff, Thought
+from shared.contracts.fleet import ToolCall
 from shared.contracts.investigations import Citation
 from shared.identity import service_principal
 from shared.rpc import CallContext
@@ -41,9 +42,13 @@ class Told:
 
     def __init__(self) -> None:
         self.thoughts: list[Thought] = []
+        self.calls: list[ToolCall] = []
 
-    async def publish(self, thought: Thought) -> None:
-        self.thoughts.append(thought)
+    async def publish(self, told: Thought | ToolCall) -> None:
+        if isinstance(told, Thought):
+            self.thoughts.append(told)
+        else:
+            self.calls.append(told)
 
 
 def work(call: CallContext | None = None, told: Told | None = None, siem: Client | None = None) -> Work:

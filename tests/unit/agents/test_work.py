@@ -9,11 +9,12 @@ import msgspec
 import orjson
 import pytest
 
-from services.agents.toolkit.records import MAX_RESULT_BYTES, bound, content_address, record
+from services.agents.toolkit.records import MAX_RESULT_BYTES, bound, record
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from shared.client import Client
+from shared.content import content_address
 from shared.contracts.constants import SIEM_READ
 from tests.unit.agents.agent_kit import NOW, Told, citation, context, unused_port, work
 
@@ -46,7 +47,9 @@ async def test_a_tool_run_becomes_a_citation_with_its_content_address() -> None:
 
 async def test_the_same_call_is_answered_from_its_record_and_costs_nothing() -> None:
     doing = work(context(tool_calls=1))
-    assert await doing.use(DOUBLE, Number(2)) is await doing.use(DOUBLE, Number(2))
+    first = await doing.use(DOUBLE, Number(2))
+    assert first is not None
+    assert await doing.use(DOUBLE, Number(2)) is first
     assert doing.not_checked == []
 
 
