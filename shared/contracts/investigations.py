@@ -19,6 +19,8 @@ from shared.contracts.common import (
     Verdict,
 )
 from shared.contracts.constants import INVESTIGATIONS_READ, INVESTIGATIONS_WRITE, Endpoint, Topic
+from shared.contracts.reports import Report
+from shared.contracts.responses import ResponsePlan
 from shared.errors import (
     AGENT_NOT_FOUND,
     ALERT_NOT_FOUND,
@@ -36,7 +38,8 @@ StepStatus = Literal["pending", "running", "completed", "failed", "skipped"]
 
 
 class Step(msgspec.Struct, kw_only=True):
-    """One call to one specialist. `error` is an AURORA code and sentence, null when it went well."""
+    """One call to one specialist. `error` is an AURORA code and sentence, or why it was left out; null when it went
+    well. `round` counts how often the investigation went on for alerts that came later, from 1."""
 
     id: str
     agent: str
@@ -45,10 +48,33 @@ class Step(msgspec.Struct, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     error: str | None
+    round: int = 1
+
+
+class Contradiction(msgspec.Struct, kw_only=True):
+    """Specialists who disagree about the same alerts, and what each of them says, in the same order."""
+
+    agents: list[str]
+    claims: list[str]
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """What somebody decided about an investigation, when and why."""
+
+    action: Literal["park", "resume", "cancel"]
+    by: str
+    at: datetime
+    reason: str
 
 
 class Investigation(msgspec.Struct, kw_only=True):
-    """One investigation. Severity, confidence and verdict are null until there is a verdict."""
+    """One investigation. Severity, confidence and verdict are null until there is a verdict; while it runs on they are
+    the verdict so far.
+
+    `alert_ids` grows while related alerts join it, and `round` counts how often it went on for them. `priority` is 0
+    to 9: twice the severity of its worst alert (info 0, critical 4), and one more when somebody asked for it.
+    `position` is its place in the queue, from 1, and `estimate_seconds` the time until its verdict; both null unless it
+    waits, the latter also when nothing lately ended. A parked one is queued, with `parked_at`."""
 
     id: str
     alert_ids: list[str]
@@ -66,6 +92,17 @@ class Investigation(msgspec.Struct, kw_only=True):
     steps: list[Step]
     created_at: datetime
     completed_at: datetime | None
+    first_verdict_at: datetime | None = None
+    round: int = 0
+    priority: int = 0
+    position: int | None = None
+    estimate_seconds: float | None = None
+    parked_at: datetime | None = None
+    parked_by: str | None = None
+    decisions: list[Decision] = []
+    contradictions: list[Contradiction] = []
+    plan: ResponsePlan | None = None
+    report: Report | None = None
 
 
 class InvestigationQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
@@ -109,6 +146,7 @@ class DispatchRecord(msgspec.Struct, kw_only=True):
     finished_at: datetime | None
     result: Any
     error: str | None
+    round: int = 1
 
 
 class DispatchQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
@@ -118,10 +156,17 @@ class DispatchQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
     status: StepStatus | None = None
 
 
+class InvestigationDecision(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why an investigation is parked, resumed or cancelled."""
+
+    reason: Annotated[str, Meta(max_length=1024)] = ""
+
+
 class InvestigationChanged(msgspec.Struct):
-    """The investigation as it is after the change."""
+    """The investigation as it is after the change; `joined` are the alerts that came to it by this change."""
 
     investigation: Investigation
+    joined: list[str] = []
 
 
 LIST_INVESTIGATIONS = Endpoint(
@@ -143,6 +188,39 @@ GET_INVESTIGATION = Endpoint(
     summary="Investigation detail",
     returns=Investigation,
     errors=(NOT_FOUND,),
+    tag="Investigations",
+)
+PARK_INVESTIGATION = Endpoint(
+    "POST",
+    "/api/v1/investigations/{investigation_id}/park",
+    INVESTIGATIONS_WRITE,
+    service="orchestrator",
+    summary="Park an investigation: it keeps what it found and waits until it is resumed",
+    body=InvestigationDecision,
+    returns=Investigation,
+    errors=(NOT_FOUND, VALIDATION, CONFLICT),
+    tag="Investigations",
+)
+RESUME_INVESTIGATION = Endpoint(
+    "POST",
+    "/api/v1/investigations/{investigation_id}/resume",
+    INVESTIGATIONS_WRITE,
+    service="orchestrator",
+    summary="Resume a parked investigation where it was",
+    body=InvestigationDecision,
+    returns=Investigation,
+    errors=(NOT_FOUND, VALIDATION, CONFLICT),
+    tag="Investigations",
+)
+CANCEL_INVESTIGATION = Endpoint(
+    "POST",
+    "/api/v1/investigations/{investigation_id}/cancel",
+    INVESTIGATIONS_WRITE,
+    service="orchestrator",
+    summary="Cancel an investigation, running handoffs too",
+    body=InvestigationDecision,
+    returns=Investigation,
+    errors=(NOT_FOUND, VALIDATION, CONFLICT),
     tag="Investigations",
 )
 INVESTIGATE = Endpoint(
@@ -183,6 +261,11 @@ LIST_DISPATCHES = Endpoint(
 )
 
 INVESTIGATION_CREATED = Topic("aurora.investigations.created", InvestigationChanged, "An investigation was queued")
+INVESTIGATION_UPDATED = Topic(
+    "aurora.investigations.updated",
+    InvestigationChanged,
+    "An investigation changed before its end: alerts joined it, it was parked or resumed",
+)
 INVESTIGATION_COMPLETED = Topic(
     "aurora.investigations.completed",
     InvestigationChanged,

@@ -35,7 +35,7 @@ from shared.errors import (
 from shared.identity import Principal
 from shared.log import get_logger
 from shared.pages import decode_position, encode_position
-from shared.postgres import Database
+from shared.postgres import Connection, Database
 from shared.rpc import Peer
 
 _RETRY_SECONDS = 0.5
@@ -93,7 +93,7 @@ class Dispatcher:
             raise AuroraError(INTERNAL)
         if stored.record.status in ("completed", "failed", "skipped"):
             return stored
-        handoff = self._handoff(stored, seconds or self._settings.step_seconds)
+        handoff = self._handoff(stored, seconds)
         await store.start(self._database, identifier, handoff, utc_now())
         try:
             result = await self._send(stored.record, handoff)
@@ -113,9 +113,10 @@ class Dispatcher:
         text = f"{error.code.code} {error.message}"
         return await store.finish(self._database, identifier, "failed", None, text, utc_now())
 
-    def _handoff(self, stored: Stored, seconds: float) -> Handoff:
+    def _handoff(self, stored: Stored, seconds: float | None) -> Handoff:
         """The handoff that was sent before, while there is time left on it; else a new one."""
         now = utc_now()
+        budget = stored.budget or Budget(self._settings.step_tool_calls, seconds or self._settings.step_seconds)
         sent = stored.handoff
         if sent is not None and sent.deadline > now + timedelta(seconds=1):
             return sent
@@ -124,8 +125,8 @@ class Dispatcher:
             handoff_id=record.id if sent is None else f"{record.id}.{new_id()}",
             from_="orchestrator",
             to=record.agent,
-            deadline=now + timedelta(seconds=seconds),
-            budget=Budget(self._settings.step_tool_calls, seconds),
+            deadline=now + timedelta(seconds=budget.seconds),
+            budget=budget,
             capabilities=stored.capabilities,
             reason=record.reason,
             traceparent=telemetry.traceparent(),
@@ -151,6 +152,10 @@ class Dispatcher:
     async def plan(self, new: NewDispatch) -> None:
         """Stores a step of an investigation; once, however often it is planned."""
         await store.insert(self._database, new, utc_now())
+
+    async def halt(self, connection: Connection, investigation_id: str, skipped: str | None) -> None:
+        """Stops what isn't finished of an investigation: for good with the reason, or (None) until it goes on."""
+        await store.halt(connection, investigation_id, skipped, utc_now())
 
     async def steps(self, investigation_id: str) -> list[Stored]:
         """The steps of one investigation, oldest first."""

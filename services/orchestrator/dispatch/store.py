@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from services.orchestrator.handoffs import NewDispatch, Stored
-from shared.contracts.agents import Handoff
+from shared.contracts.agents import Budget, Handoff
 from shared.contracts.investigations import DispatchQuery, DispatchRecord, StepStatus
 from shared.postgres import Connection, Database, Record
 
@@ -28,18 +28,22 @@ def _stored(row: Record) -> Stored:
         finished_at=row["finished_at"],
         result=row["result"],
         error=row["error"],
+        round=row["round"],
     )
     handoff = None if row["handoff"] is None else msgspec.convert(row["handoff"], Handoff)
-    return Stored(record, handoff, row["capabilities"])
+    budget = None if row["budget"] is None else msgspec.convert(row["budget"], Budget)
+    return Stored(record, handoff, row["capabilities"], budget)
 
 
 async def insert(database: Database | Connection, dispatch: NewDispatch, now: datetime) -> None:
-    """Stores it as pending; nothing when its investigation has a call to that agent and method already."""
+    """Stores it as pending, or as skipped; nothing when the round of its investigation has a call to that agent and
+    method already."""
     await database.execute(
         """INSERT INTO dispatches (id, investigation_id, agent, method, params, reason, capabilities, status,
-                                   requested_by, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9)
-           ON CONFLICT (investigation_id, agent, method) WHERE investigation_id IS NOT NULL DO NOTHING""",
+                                   requested_by, created_at, round, budget, error, finished_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $12::text IS NULL THEN 'pending' ELSE 'skipped' END, $8, $9,
+                   $10, $11, $12, CASE WHEN $12::text IS NULL THEN NULL ELSE $9::timestamptz END)
+           ON CONFLICT (investigation_id, round, agent, method) WHERE investigation_id IS NOT NULL DO NOTHING""",
         dispatch.id,
         dispatch.investigation_id,
         dispatch.agent,
@@ -49,13 +53,17 @@ async def insert(database: Database | Connection, dispatch: NewDispatch, now: da
         list(dispatch.capabilities),
         dispatch.requested_by,
         now,
+        dispatch.round,
+        dispatch.budget,
+        dispatch.skipped,
     )
 
 
 async def start(database: Database, identifier: str, handoff: Handoff, now: datetime) -> None:
     """Notes the handoff before it is sent."""
     await database.execute(
-        "UPDATE dispatches SET status = 'running', handoff = $2, started_at = coalesce(started_at, $3) WHERE id = $1",
+        """UPDATE dispatches SET status = 'running', handoff = $2, started_at = coalesce(started_at, $3)
+           WHERE id = $1 AND status IN ('pending', 'running')""",
         identifier,
         handoff,
         now,
@@ -65,18 +73,32 @@ async def start(database: Database, identifier: str, handoff: Handoff, now: date
 async def finish(
     database: Database, identifier: str, status: StepStatus, result: Any, error: str | None, now: datetime
 ) -> Stored:
-    """Notes what came back."""
+    """Notes what came back, unless its investigation was cancelled meanwhile."""
     async with database.transaction() as connection:
         row = await connection.fetchrow(
             """UPDATE dispatches SET status = $2, result = $3, error = $4, finished_at = $5
-               WHERE id = $1 RETURNING *""",
+               WHERE id = $1 AND status IN ('pending', 'running') RETURNING *""",
             identifier,
             status,
             result,
             error,
             now,
         )
+        if row is None:
+            row = await connection.fetchrow("SELECT * FROM dispatches WHERE id = $1", identifier)
     return _stored(row)
+
+
+async def halt(connection: Connection, investigation_id: str, skipped: str | None, now: datetime) -> None:
+    """Stops what isn't finished of an investigation: for good with the reason, or (None) until it goes on."""
+    await connection.execute(
+        """UPDATE dispatches SET status = CASE WHEN $2::text IS NULL THEN 'pending' ELSE 'skipped' END, error = $2,
+                                 finished_at = CASE WHEN $2::text IS NULL THEN NULL ELSE $3::timestamptz END
+           WHERE investigation_id = $1 AND status IN ('pending', 'running')""",
+        investigation_id,
+        skipped,
+        now,
+    )
 
 
 async def find(database: Database, identifier: str) -> Stored | None:

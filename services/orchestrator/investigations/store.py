@@ -17,7 +17,7 @@ from shared.contracts.investigations import (
 )
 from shared.postgres import Connection, Database, Record
 
-_FIELDS = set(Investigation.__struct_fields__) - {"steps"}
+_FIELDS = set(Investigation.__struct_fields__) - {"steps", "position", "estimate_seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ async def insert(connection: Connection, new: NewInvestigation, now: datetime) -
     """Queues an investigation. Raises UniqueViolation for a second automatic one of an alert."""
     row = await connection.fetchrow(
         """INSERT INTO investigations (id, alert_ids, status, automatic, agents, requested_by, reason, traceparent,
-                                       created_at)
-           VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $8) RETURNING *""",
+                                       created_at, due_at)
+           VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $8, $8) RETURNING *""",
         new.id,
         [new.alert_id],
         new.automatic,
