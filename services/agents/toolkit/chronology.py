@@ -1,0 +1,235 @@
+"""Events as entries of a timeline: what happened, by whom, in which phase of an intrusion; merged, chosen, bounded.
+
+Pure: no I/O and no clock. What an entry says of intent is the toolkit's knowledge of events and commands; nothing is
+judged here. Texts quote what attackers wrote, fenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.agents.toolkit.behaviours import Behaviour, behaviours_in
+from services.agents.toolkit.eventsigns import Fact, facts_of, texts_of
+from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.phases import phase_of
+from shared.contracts.logs import TimeCount
+from shared.contracts.timelines import EntryKind
+from shared.contracts.wire import format_time
+
+SKEW_FIELD = "aurora.clock_skew_seconds"
+_BEFORE, _AFTER = timedelta(minutes=15), timedelta(minutes=30)
+#: A timeline longer than this says little about one alert and costs much.
+_LONGEST = timedelta(hours=6)
+_MAX_ENTRIES = 48
+_MAX_BYTES = 13 * 1024
+_MAX_IDS = 2
+_SHOWN = 160
+_MAX_TECHNIQUES = 3
+#: A host is silent, not idle, when it says nothing for so long and for so many times its usual pause.
+_SILENCE = timedelta(minutes=10)
+_TIMES_USUAL = 5
+_MAX_GAPS = 5
+_RUN = ("process.command_line", "powershell.file.script_block_text", "powershell.command.invocation_details")
+#: Accounts of the system itself: their logons and programs are the host's own life.
+_SYSTEM = frozenset({"system", "local service", "network service", "anonymous logon", "local system", "-", ""})
+_KINDS: tuple[tuple[str, EntryKind], ...] = (
+    ("authentication", "logon"), ("session", "logon"), ("iam", "account"), ("registry", "registry"),
+    ("network", "network"), ("file", "file"), ("process", "process"),
+)  # fmt: skip
+_ACTIONS: dict[str, EntryKind] = {
+    "audit-log-cleared": "log_clearing", "event-log-cleared": "log_clearing", "powershell-script-block": "script",
+    "powershell-module": "script", "service-installed": "service", "service-changed": "service",
+    "scheduled-task-created": "service", "scheduled-task-updated": "service", "scheduled-task-deleted": "service",
+    "started-service": "service", "stopped-service": "service", "service-state-changed": "service",
+}  # fmt: skip
+#: What stands in a timeline though it says nothing of intent, and how it is told.
+_LANDMARKS = {
+    "service-installed": "installed a service",
+    "scheduled-task-created": "scheduled a task",
+    "scheduled-task-deleted": "deleted a scheduled task",
+    "added-user-account": "made an account",
+    "deleted-user-account": "deleted an account",
+    "added-member-to-group": "added a member to a group",
+    "changed-password": "changed a password",
+    "reset-password": "reset a password",
+    "audit-log-cleared": "cleared the audit log",
+    "event-log-cleared": "cleared an event log",
+    "loaded-kernel-module": "loaded a kernel module",
+    "booted-system": "the system started",
+    "shutdown-system": "the system was shut down",
+    "shutdown-audit": "the audit daemon ended",
+    "changed-audit-configuration": "the audit configuration changed",
+    "file-time-changed": "changed the creation time of a file",
+}
+_LANDMARK_FIELDS = ("service.name", "winlog.task_name", "user.target.name", "group.name", "file.path")
+#: Types of a Windows logon by which somebody enters: at the console, over the network, remotely, with credentials.
+_ENTERING = frozenset({"2", "3", "7", "9", "10", "11"})
+
+
+class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One thing that happened, `count` times from `timestamp` to `last` (RFC 3339). `weight` is how strongly it speaks
+    of an attack (ADR 7), 0 for what only orients."""
+
+    timestamp: str
+    last: str
+    count: int = 1
+    host: str = ""
+    actor: str = ""
+    kind: EntryKind
+    phase: str | None = None
+    mitre_techniques: list[str] = []
+    weight: float = 0.0
+    text: str
+    log_ids: list[str]
+
+
+class Gap(NamedTuple):
+    """A host's silence, by the interval it was counted in."""
+
+    since: datetime
+    until: datetime
+
+
+def window(first_seen: datetime, last_seen: datetime) -> tuple[datetime, datetime]:
+    """The time around an alert that its timeline covers; the end of a very long alert."""
+    until = last_seen + _AFTER
+    return max(first_seen - _BEFORE, until - _LONGEST), until
+
+
+def entries_of(events: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """The entries of compact events, oldest first; the same thing again is counted on the first."""
+    merged: dict[tuple[str, ...], Entry] = {}
+    for event in sorted(events, key=lambda event: (event["timestamp"], event["log_id"])):
+        entry = entry_of(event)
+        if entry is None:
+            continue
+        known = merged.setdefault((entry.kind, entry.host, entry.actor, entry.text), entry)
+        if known is not entry:
+            known.count += 1
+            known.last = entry.last
+            if len(known.log_ids) < _MAX_IDS:
+                known.log_ids += entry.log_ids
+    return list(merged.values())
+
+
+def entry_of(event: Mapping[str, Any]) -> Entry | None:
+    """What one compact event adds to a timeline; None for what neither tells of intent nor orients."""
+    kind = _kind(event)
+    told = _telling(event) or _plain(event, kind)
+    if told is None:
+        return None
+    weight, techniques, text = told
+    return Entry(
+        timestamp=event["timestamp"],
+        last=event["timestamp"],
+        host=_first(event, "host.name")[:120],
+        actor=_first(event, "user.name")[:120],
+        kind=kind,
+        phase=phase_of(techniques),
+        mitre_techniques=list(techniques[:_MAX_TECHNIQUES]),
+        weight=weight,
+        text=text,
+        log_ids=[event["log_id"]],
+    )
+
+
+def _telling(event: Mapping[str, Any]) -> tuple[float, tuple[str, ...], str] | None:
+    """The strongest thing that the event's fields or its command say of intent."""
+    ran = [text for name in _RUN for text in texts_of(event, name)]
+    found: list[Behaviour | Fact] = [*facts_of(event), *(item for text in ran for item in behaviours_in(text))]
+    if not found:
+        return None
+    found.sort(key=lambda item: (-item.weight, item.id))
+    strongest = found[0]
+    techniques = tuple(dict.fromkeys(technique for item in found for technique in item.techniques))
+    shown = _first(event, *strongest.show) if isinstance(strongest, Fact) else ran[0]
+    return strongest.weight, techniques, f"{strongest.text}: {quote(shown or event['message'], _SHOWN)}"
+
+
+def _plain(event: Mapping[str, Any], kind: EntryKind) -> tuple[float, tuple[str, ...], str] | None:
+    """What orients: a person's programs and logons, and what changes a host."""
+    action = _first(event, "event.action")
+    if action in _LANDMARKS:
+        about = " ".join(quote(text[0], 80) for name in _LANDMARK_FIELDS if (text := texts_of(event, name)))
+        return 0.0, (), f"{_LANDMARKS[action]} {about}".strip()
+    if _first(event, "user.name").lower() in _SYSTEM:
+        return None
+    if kind == "logon":
+        return _logon(event)
+    if kind == "process" and "start" in texts_of(event, "event.type"):
+        command = _first(event, "process.command_line", "process.executable")
+        return (0.0, (), f"ran {quote(command, _SHOWN)}") if command else None
+    return None
+
+
+def _logon(event: Mapping[str, Any]) -> tuple[float, tuple[str, ...], str] | None:
+    if "start" not in texts_of(event, "event.type") or not _entered(event):
+        return None
+    failed = _first(event, "event.outcome") == "failure"
+    source = _first(event, "source.ip", "source.domain")
+    origin = f" from {quote(source, 80)}" if source else ""
+    return 0.0, (), f"{'failed to log on' if failed else 'logged on'}{origin}"
+
+
+def _entered(event: Mapping[str, Any]) -> bool:
+    kind = _first(event, "winlog.logon.type")
+    machine = _first(event, "user.name").endswith("$")
+    return not machine and (kind in _ENTERING or (not kind and "winlog.channel" not in event["ecs"]))
+
+
+def _kind(event: Mapping[str, Any]) -> EntryKind:
+    action = _first(event, "event.action")
+    if action in _ACTIONS:
+        return _ACTIONS[action]
+    categories = texts_of(event, "event.category")
+    return next((kind for category, kind in _KINDS if category in categories), "other")
+
+
+def _first(event: Mapping[str, Any], *names: str) -> str:
+    return next((text for name in names for text in texts_of(event, name)), "")
+
+
+def chosen(entries: Sequence[Entry]) -> list[Entry]:
+    """At most so many that a record holds them: the most telling, then the others evenly; in their order."""
+    ranked = sorted(
+        (entry for entry in entries if entry.weight > 0), key=lambda entry: (-entry.weight, entry.timestamp)
+    )
+    others = [entry for entry in entries if entry.weight == 0]
+    kept = ranked[:_MAX_ENTRIES]
+    free = _MAX_ENTRIES - len(kept)
+    step = max(1, -(-len(others) // max(free, 1)))
+    kept += others[::step][:free]
+    while kept and len(msgspec.json.encode(kept)) > _MAX_BYTES:
+        kept.pop()
+    return sorted(kept, key=lambda entry: (entry.timestamp, entry.log_ids))
+
+
+def skew_of(events: Iterable[Mapping[str, Any]]) -> int | None:
+    """How many seconds the events' clock is at most ahead of their arrival; None where the siem flagged none."""
+    found = [int(text) for event in events for text in texts_of(event, SKEW_FIELD) if text.isdigit()]
+    return max(found, default=None)
+
+
+def gaps(counts: Sequence[TimeCount], interval: timedelta) -> list[Gap]:
+    """Silences between two times at which a host talked: long ones, and unusual by its own pauses. `counts` leave
+    intervals without events out, oldest first."""
+    times = [item.time for item in counts]
+    pauses = sorted(later - earlier - interval for earlier, later in pairwise(times))
+    if not pauses:
+        return []
+    usual = max(pauses[len(pauses) // 2], interval)
+    least = max(_SILENCE, usual * _TIMES_USUAL)
+    found = [
+        Gap(earlier + interval, later) for earlier, later in pairwise(times) if later - earlier - interval >= least
+    ]
+    return sorted(sorted(found, key=lambda gap: gap.since - gap.until)[:_MAX_GAPS])
+
+
+def gap_json(gap: Gap) -> dict[str, str]:
+    """A gap as a tool returns it."""
+    return {"since": format_time(gap.since), "until": format_time(gap.until)}

@@ -1,0 +1,98 @@
+"""The tool that reads one host's timeline: each kind of event by a search of its own, so that what a host says most
+of can't hide the rest; merged, the most telling kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from services.agents.toolkit.chronology import chosen, entries_of, gap_json, gaps, skew_of
+from services.agents.toolkit.sources import Found, Sources
+from services.agents.toolkit.tool import Tool
+from services.agents.toolkit.tools.logs import compact
+from shared.contracts.constants import SIEM_READ
+from shared.contracts.logs import LogQuery, log_term
+
+_PAGE = 200
+_AT_ONCE = 4
+#: Kind of event -> its search and how many pages of it are read. What removes traces is read for itself, since it
+#: is rare and must not be lost among the rest.
+_READ: tuple[tuple[str, str, int], ...] = (
+    (
+        "traces removed",
+        'event.action:("audit-log-cleared" or "event-log-cleared" or "file-time-changed" or "shutdown-audit" or'
+        ' "changed-audit-configuration" or "sysmon-state-changed") or event.code:(1102 or 104 or 517 or 4719)'
+        ' or wevtutil or vssadmin or histfile or "history -c" or shred',
+        1,
+    ),
+    ("process starts", "event.category:process event.type:start", 3),
+    ("scripts", 'event.action:("powershell-script-block" or "powershell-module" or typed)', 1),
+    ("logons and accounts", "event.category:(authentication or session or iam)", 2),
+    ("services and settings", "event.category:(configuration or driver or host)", 1),
+    ("file changes", "event.category:file event.type:(creation or change or deletion)", 2),
+    ("registry changes", "event.category:registry", 2),
+    ("connections", "event.category:network", 1),
+)
+_INTERVALS = 60
+_LEAST_INTERVAL = timedelta(minutes=1)
+
+
+class TimelineArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """One host between two times; `since` included, `until` not. `users` leaves only what these accounts did."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=256)]
+    since: datetime
+    until: datetime
+    users: Annotated[tuple[str, ...], Meta(max_length=8)] = ()
+
+
+async def _timeline(arguments: TimelineArguments, sources: Sources) -> Any:
+    base = log_term("host.name", arguments.host)
+    if arguments.users:
+        base += f" ({' or '.join(log_term('user.name', user) for user in arguments.users)})"
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(search: str, pages: int) -> Found:
+        query = LogQuery(q=f"{base} ({search})", since=arguments.since, until=arguments.until, limit=_PAGE)
+        async with free:
+            return await sources.pages(query, pages)
+
+    found = await asyncio.gather(*(read(search, pages) for _, search, pages in _READ))
+    events = {event.id: compact(event) for part in found for event in part.events}
+    entries = entries_of(events.values())
+    kept = chosen(entries)
+    return {
+        "seen": len(events),
+        "entries": kept,
+        "gaps": await _gaps(arguments, sources),
+        "clock_ahead_seconds": skew_of(events.values()),
+        "cut": [name for (name, _, _), part in zip(_READ, found, strict=True) if not part.complete],
+        "left_out": len(entries) - len(kept),
+    }
+
+
+async def _gaps(arguments: TimelineArguments, sources: Sources) -> Sequence[dict[str, str]]:
+    """The host's silences, whoever acted."""
+    interval = max(_LEAST_INTERVAL, (arguments.until - arguments.since) / _INTERVALS)
+    seconds = int(interval.total_seconds())
+    page = await sources.page(
+        LogQuery(
+            q=log_term("host.name", arguments.host),
+            since=arguments.since,
+            until=arguments.until,
+            limit=1,
+            fields="host.name",
+            histogram=f"{seconds}s",
+        )
+    )
+    counts = [] if page.histogram is UNSET else page.histogram
+    return [gap_json(gap) for gap in gaps(counts, timedelta(seconds=seconds))]
+
+
+#: {seen, entries, gaps, clock_ahead_seconds, cut: kinds of which older events weren't read, left_out: entries}
+TIMELINE = Tool("timeline", "What happened on a host, in order", TimelineArguments, SIEM_READ, _timeline)
