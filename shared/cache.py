@@ -36,6 +36,12 @@ for i = 1, #ARGV do
 end
 return answers
 """
+#: Sets or, without a value, removes a key that holds what is expected; 0 when it holds anything else, or nothing.
+_REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
+return 1
+"""
 _Question = tuple[str, str, int]
 _Answer = tuple[bytes, int, int]
 
@@ -62,6 +68,7 @@ class Cache:
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         self._script = self._redis.register_script(_READ_AND_COUNT)
+        self._replace = self._redis.register_script(_REPLACE)
         self._reads: Tally[str, bytes | None] = Tally("redis", self._read)
         self._counts: Tally[_Question, _Answer] = Tally("redis", self._read_and_count)
 
@@ -92,6 +99,11 @@ class Cache:
         """Removes the key if it is there."""
         with _translated():
             await self._redis.delete(key)
+
+    async def replace(self, key: str, held: bytes, value: bytes | None, *, ttl_seconds: int) -> bool:
+        """Stores in place of `held`; None removes. False when the key holds anything else, or nothing."""
+        with _translated():
+            return bool(await self._replace([key], [held, value or b"", ttl_seconds]))
 
     async def increment(self, key: str, *, ttl_seconds: int) -> tuple[int, int]:
         """Adds one; the new count and the seconds until it starts again. The window starts with the first."""

@@ -58,6 +58,8 @@ class Host:
 HOST = web.AppKey("host", Host)
 #: Who asked, for the log; whoever authenticates sets it.
 PRINCIPAL_ID = web.RequestKey("principal_id", str)
+#: The body, where a middleware had to read it before the handler.
+READ_BODY = web.RequestKey("read_body", bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,8 @@ async def _decode_form(data: bytes, kind: Any) -> Any:
 
 async def read_body(request: web.Request, limit: int) -> bytes:
     """The body, decompressed. Raises AURORA-4130 beyond `limit` bytes, AURORA-4000 when it can't be decompressed."""
+    if READ_BODY in request:
+        return request[READ_BODY]
     if request.content_length is not None and request.content_length > limit:
         raise AuroraError(PAYLOAD_TOO_LARGE, {"limit_bytes": limit})
     chunks = bytearray()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -15,7 +16,7 @@ from services.gateway.accounts.routes import routes as account_routes
 from services.gateway.accounts.service import Accounts
 from services.gateway.accounts.store import UserStore
 from services.gateway.admission import domain as admission
-from services.gateway.admission.routes import PRINCIPAL, Door, principal_of
+from services.gateway.admission.routes import PRINCIPAL, Door, endpoint_of, principal_of
 from services.gateway.admission.service import Limits, Refusals
 from services.gateway.admission.sign_ins import SignInThrottle
 from services.gateway.arrival import Arrive, arrivals
@@ -31,6 +32,7 @@ from services.gateway.federation.service import Federation, Flows
 from services.gateway.federation.store import IdentityStore
 from services.gateway.idempotency.routes import OnceOnly
 from services.gateway.idempotency.service import Idempotency
+from services.gateway.idempotency.store import sealing_keys
 from services.gateway.keys.routes import routes as key_routes
 from services.gateway.keys.service import Keys
 from services.gateway.keys.store import KeyStore
@@ -63,6 +65,7 @@ from services.gateway.system.service import Installation
 from shared import config
 from shared.cache import Cache
 from shared.contracts.catalog import ENDPOINTS
+from shared.contracts.constants import Endpoint
 from shared.contracts.federation import OIDC_CALLBACK
 from shared.contracts.identity import AuthProvider
 from shared.errors import AuroraError
@@ -111,6 +114,7 @@ async def start(platform: Platform) -> None:
         callers.identify, limits, Refusals(audit), callers.pages.frontend, callers.trusted, settings.rfc_deprecation
     )
     clouds = cloud(platform, database, cache, accounts, audit)
+    once = await _once_only(platform, settings, database, cache)
     app = application(
         platform.name,
         [
@@ -128,9 +132,9 @@ async def start(platform: Platform) -> None:
         ],
         authenticate=principal_of,
         mode=platform.mode,
-        middlewares=[welcome, door.middleware()],
+        middlewares=[welcome, door.middleware(), once.middleware(_own_write(platform.name), _admitted)],
     )
-    _add_proxy(app, platform, settings, cache)
+    _add_proxy(app, platform, settings, once)
     app.on_response_prepare.append(door.stamp)
     app.on_shutdown.append(sockets.stop)
     await platform.serve_app(app, auto_decompress=False, keepalive_timeout=_KEEPALIVE_SECONDS)
@@ -281,10 +285,29 @@ def _is_at_home(door: Door) -> Callable[[web.Request], bool]:
     return is_at_home
 
 
-def _add_proxy(app: web.Application, platform: Platform, settings: GatewaySettings, cache: Cache) -> None:
+async def _once_only(platform: Platform, settings: GatewaySettings, database: Database, cache: Cache) -> OnceOnly:
+    seals = await sealing_keys(database)
+    idempotency = Idempotency(cache, seals, lease_seconds=settings.idempotency_lease_seconds)
+    platform.spawn("idempotency", idempotency.renew())
+    return OnceOnly(idempotency)
+
+
+def _admitted(request: web.Request) -> Principal:
+    return request[PRINCIPAL]
+
+
+def _own_write(name: str) -> Callable[[web.Request], Endpoint[Any, Any, Any] | None]:
+    """The endpoint of this service that takes an Idempotency-Key and that a request is for."""
+
+    def own_write(request: web.Request) -> Endpoint[Any, Any, Any] | None:
+        endpoint = endpoint_of(request)
+        return endpoint if endpoint is not None and endpoint.keyed and endpoint.service == name else None
+
+    return own_write
+
+
+def _add_proxy(app: web.Application, platform: Platform, settings: GatewaySettings, once: OnceOnly) -> None:
     proxied = [endpoint for endpoint in ENDPOINTS.values() if endpoint.service != platform.name]
-    longest = max(endpoint.timeout_seconds for endpoint in proxied)
-    once = OnceOnly(Idempotency(cache, running_seconds=int(longest) + 60))
     forwarder = Forwarder(settings.upstreams(), platform.signer)
     platform.on_stop(forwarder.close)
-    add_routes(app, proxied, forwarder, lambda request: request[PRINCIPAL], once)
+    add_routes(app, proxied, forwarder, _admitted, once)

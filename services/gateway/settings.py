@@ -37,6 +37,8 @@ class GatewaySettings:
     password_cost: int = 12
     #: Password checks at the same time: each keeps one core busy for about 0.3 s.
     password_workers: int = 2
+    #: So long after a gateway process died its unfinished writes' Idempotency-Keys may be used again.
+    idempotency_lease_seconds: int = 20
     #: A WebSocket client that takes nothing for so long is closed with 1013.
     slow_reader_seconds: float = 5.0
     #: How long an open WebSocket may outlive its token, key or session.

@@ -123,6 +123,11 @@ class Endpoint(Generic[Q, B, R_co]):
             raise ValueError(f"{self.path}: what is deprecated says since when, and when it goes")
         _declare(ENDPOINTS, (self.method, self.path), self)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether it takes an Idempotency-Key: it changes something, for somebody who is known."""
+        return self.method in ("POST", "PUT", "PATCH", "DELETE") and self.permission != PUBLIC
+
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 

@@ -114,11 +114,13 @@ _REQUESTS = (
             "replay",
             "The same Idempotency-Key and body replays the answer for 24 h",
             "tests/integration/test_gateway_proxy.py::test_a_write_that_is_sent_again_under_its_key_is_done_once",
+            "tests/integration/test_gateway_idempotency.py::test_a_user_is_made_once_under_a_key",
         ),
         (
             "conflict",
             "The same key with another body is 409 AURORA-4090",
             "tests/integration/test_gateway_proxy.py::test_a_key_that_was_used_for_another_request_is_a_conflict",
+            "tests/integration/test_gateway_idempotency.py::test_a_key_of_an_own_write_serves_no_other_write",
         ),
     ),
     *bullet(

@@ -15,7 +15,6 @@ import msgspec
 from services.gateway.description import examples
 from services.gateway.description.links import links_of
 from services.gateway.description.responses import (
-    KEYED_METHODS,
     PROBLEM,
     RCA_ERROR,
     answers,
@@ -98,7 +97,7 @@ def document(
         security = _security(endpoint, of_soc=endpoint.path in with_envelope)
         if security is not None:
             operation["security"] = security
-        if proxied and endpoint.method in KEYED_METHODS:
+        if endpoint.keyed:
             operation["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
         told = refusals(
             endpoint,

@@ -35,7 +35,6 @@ from shared.errors import (
 from shared.http_dialects import is_foreign, refusal_of
 
 AnyEndpoint = Endpoint[Any, Any, Any]
-KEYED_METHODS = ("POST", "PATCH")
 _MOMENT = "2026-06-14T12:00:00.000Z"
 _REQUEST_ID = "550e8400-e29b-41d4-a716-446655440000"
 _TEXT: Json = {"type": "string"}
@@ -106,9 +105,10 @@ def errors_of(endpoint: AnyEndpoint, *, proxied: bool) -> list[ErrorCode]:
         codes += [PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE]
     if "{" in endpoint.path:
         codes.append(NOT_FOUND)
+    if endpoint.keyed:
+        codes += [CONFLICT, VALIDATION, PAYLOAD_TOO_LARGE]
     if proxied:
         codes += [PAYLOAD_TOO_LARGE, UNAVAILABLE, DEADLINE_EXCEEDED]
-        codes += [CONFLICT, VALIDATION] if endpoint.method in KEYED_METHODS else []
     if endpoint.tag != "Health":
         codes.append(RATE_LIMITED)
     return sorted(set(codes), key=lambda code: code.code)
@@ -130,7 +130,7 @@ def _answer(endpoint: AnyEndpoint, status: int, schemas: Mapping[Any, Json]) -> 
         names.append("ETag")
     if endpoint.deprecated:
         names += ["Deprecation", "Sunset", "Link"]
-    if endpoint.method in KEYED_METHODS:
+    if endpoint.keyed:
         names.append("Idempotency-Replayed")
     response: Json = {"description": endpoint.summary, "headers": _references(names)}
     if endpoint.returns is not None and status != 204 and not 300 <= status < 400:

@@ -1,10 +1,10 @@
-"""What is kept of a write so that the same key doesn't write twice."""
+"""What is kept of a write so that the same key doesn't write twice. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import Literal
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -13,16 +13,39 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 KEEP_SECONDS = 24 * 3600
 #: A larger answer isn't kept; the same key is then a conflict, since it can't be told again.
 LARGEST_ANSWER = 256 * 1024
+#: What belongs to the answer itself. Everything else is said anew each time: ids, limits, security, cross-origin.
+_KEPT_HEADERS = (
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Type",
+    "ETag",
+    "Last-Modified",
+    "Location",
+    "X-Aurora-Error",
+    "X-Elastic-Product",
+)
 
 
 class Record(msgspec.Struct, array_like=True):
-    """A write under a key. `fingerprint` is of method, target and body; empty while the first one runs."""
+    """A write that was answered. `fingerprint` is of method, target and body."""
 
-    state: Literal["running", "answered", "too large"]
-    fingerprint: bytes = b""
-    status: int = 0
-    content_type: str = ""
-    body: bytes = b""
+    fingerprint: bytes
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    too_large: bool = False
+
+
+class Kept(msgspec.Struct, array_like=True):
+    """What stands under a key: the mark of whoever does the write now, or the sealed record of the one that was done.
+
+    A record is sealed because answers hold secrets (a new API key), and fingerprints those of passwords.
+    """
+
+    mark: bytes = b""
+    seal: str = ""
+    box: bytes = b""
 
 
 def is_key(text: str) -> bool:
@@ -32,7 +55,18 @@ def is_key(text: str) -> bool:
 
 def store_key(principal_id: str, key: str) -> str:
     """Where the record of this caller's key is kept."""
-    return f"gateway:idempotency:{principal_id}:{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"gateway:once:{principal_id}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def is_final(status: int) -> bool:
+    """Whether the same request would be answered so again: not when the service was busy, broken or out of time."""
+    return 200 <= status < 500 and status not in (401, 408, 425, 429)
+
+
+def kept_headers(headers: Mapping[str, str], cookies: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Of an answer's headers (names compare without case) those to tell again; `cookies` as Set-Cookie has them."""
+    own = [(name, headers[name]) for name in _KEPT_HEADERS if name in headers]
+    return own + [("Set-Cookie", cookie) for cookie in cookies]
 
 
 class Fingerprint:
@@ -50,31 +84,23 @@ class Fingerprint:
         return self._hash.digest()
 
 
-class Answer:
-    """The answer as it passes, as long as it is small enough to keep."""
+class Body:
+    """An answer's body as it passes, as long as it is small enough to keep."""
 
     def __init__(self) -> None:
-        self.status = 0
-        self.content_type = ""
-        self._body = bytearray()
+        self._data = bytearray()
         self._too_large = False
 
-    def add(self, status: int, content_type: str, piece: bytes) -> None:
-        """The next piece of the answer's body."""
-        self.status, self.content_type = status, content_type
-        if len(self._body) + len(piece) > LARGEST_ANSWER:
+    def add(self, piece: bytes) -> None:
+        """The next piece."""
+        if len(self._data) + len(piece) > LARGEST_ANSWER:
             self._too_large = True
-            self._body.clear()
+            self._data.clear()
         elif not self._too_large:
-            self._body += piece
+            self._data += piece
 
-    @property
-    def final(self) -> bool:
-        """Whether the same request would be answered so again: not when the service was busy, broken or out of time."""
-        return 200 <= self.status < 500 and self.status not in (401, 408, 425, 429)
-
-    def record(self, fingerprint: bytes) -> Record:
-        """What to keep."""
+    def record(self, fingerprint: bytes, status: int, headers: list[tuple[str, str]]) -> Record:
+        """What to keep of the answer that had this body."""
         if self._too_large:
-            return Record("too large", fingerprint)
-        return Record("answered", fingerprint, self.status, self.content_type, bytes(self._body))
+            return Record(fingerprint, status, [], b"", too_large=True)
+        return Record(fingerprint, status, headers, bytes(self._data))

@@ -1,4 +1,4 @@
-"""What stands between a write with an Idempotency-Key and the service that does it."""
+"""What stands between a write with an Idempotency-Key and whoever does it: a service, or the gateway itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from multidict import CIMultiDict
 
 from services.gateway.idempotency import domain
-from services.gateway.idempotency.domain import Answer, Fingerprint, Record
-from services.gateway.idempotency.service import Idempotency, require_same
+from services.gateway.idempotency.domain import Body, Fingerprint, Record
+from services.gateway.idempotency.service import Claim, Idempotency, require_same
 from shared.contracts.constants import Endpoint
 from shared.errors import MALFORMED_REQUEST, PAYLOAD_TOO_LARGE, AuroraError, field_error
+from shared.http import READ_BODY, read_body
+from shared.http_errors import error_response
 from shared.identity import Principal
 
 HEADER = "Idempotency-Key"
@@ -28,7 +32,7 @@ class Forward(Protocol):
         principal: Principal,
         *,
         sent: Callable[[bytes], None] | None = None,
-        received: Callable[[int, str, bytes], None] | None = None,
+        received: Callable[[bytes], None] | None = None,
     ) -> Awaitable[web.StreamResponse]: ...
 
 
@@ -41,35 +45,81 @@ class OnceOnly:
     async def __call__(
         self, request: web.Request, endpoint: AnyEndpoint, principal: Principal, forward: Forward
     ) -> web.StreamResponse:
-        """The answer, new or kept. Raises AURORA-4090 for a key in use or used otherwise, 4220 for a malformed one."""
-        key = request.headers[HEADER]
-        if not domain.is_key(key):
-            raise field_error(f"header.{HEADER}", "takes 1 to 255 visible ASCII characters")
-        place = domain.store_key(principal.id, key)
-        fingerprint = Fingerprint(request.method, request.rel_url.raw_path_qs)
-        known = await self._idempotency.begin(place)
-        if known is not None:
-            return await _again(request, endpoint, known, fingerprint)
-        answer, whole = Answer(), False
-        try:
-            response = await forward(request, endpoint, principal, sent=fingerprint.add, received=answer.add)
+        """The answer of another service, new or kept; bodies are streamed.
+
+        Raises AURORA-4090 for a key in use or used otherwise, 4220 for a malformed one.
+        """
+        known, fingerprint = await self._idempotency.begin(_place(request, principal)), _fingerprint(request)
+        if isinstance(known, Record):
+            await _read(request, endpoint.max_body, fingerprint)
+            return _again(known, fingerprint)
+        body = Body()
+        async with self._idempotency.held(known):
+            response = await forward(request, endpoint, principal, sent=fingerprint.add, received=body.add)
             # An answer given before the whole body was read has no fingerprint: it is none to keep.
-            whole = request.content.at_eof()
+            if request.content.at_eof():
+                headers = domain.kept_headers(response.headers)
+                known.record = body.record(fingerprint.digest(), response.status, headers)
             return response
-        finally:
-            await self._idempotency.finish(place, fingerprint.digest(), answer if whole else Answer())
+
+    def middleware(
+        self, own: Callable[[web.Request], AnyEndpoint | None], principal_of: Callable[[web.Request], Principal]
+    ) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        """For the gateway's own writes: `own` says which a request is for, None for any other request."""
+
+        @web.middleware
+        async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
+            endpoint = own(request) if HEADER in request.headers else None
+            if endpoint is None:
+                return await handler(request)
+            principal = principal_of(request)
+            principal.require(endpoint.permission)
+            place, fingerprint = _place(request, principal), _fingerprint(request)
+            request[READ_BODY] = await read_body(request, endpoint.max_body)
+            fingerprint.add(request[READ_BODY])
+            known = await self._idempotency.begin(place)
+            if isinstance(known, Record):
+                return _again(known, fingerprint)
+            async with self._idempotency.held(known):
+                return await _do(request, handler, known, fingerprint)
+
+        return once
 
 
-async def _again(
-    request: web.Request, endpoint: AnyEndpoint, known: Record, fingerprint: Fingerprint
-) -> web.StreamResponse:
-    if known.state != "running":
-        await _read(request, endpoint.max_body, fingerprint)
+async def _do(request: web.Request, handler: Handler, claim: Claim, fingerprint: Fingerprint) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except AuroraError as refusal:
+        claim.record = _record(error_response(request, refusal), fingerprint)
+        raise
+    claim.record = _record(response, fingerprint)
+    return response
+
+
+def _record(response: web.StreamResponse, fingerprint: Fingerprint) -> Record | None:
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes | None):
+        return None
+    body = Body()
+    body.add(response.body or b"")
+    cookies = [cookie.OutputString() for cookie in response.cookies.values()]
+    return body.record(fingerprint.digest(), response.status, domain.kept_headers(response.headers, cookies))
+
+
+def _place(request: web.Request, principal: Principal) -> str:
+    key = request.headers[HEADER]
+    if not domain.is_key(key):
+        raise field_error(f"header.{HEADER}", "takes 1 to 255 visible ASCII characters")
+    return domain.store_key(principal.id, key)
+
+
+def _fingerprint(request: web.Request) -> Fingerprint:
+    return Fingerprint(request.method, request.rel_url.raw_path_qs)
+
+
+def _again(known: Record, fingerprint: Fingerprint) -> web.Response:
     require_same(known, fingerprint.digest())
-    headers = {"Idempotency-Replayed": "true"}
-    if known.status == 204:
-        return web.Response(status=204, headers=headers)
-    return web.Response(status=known.status, body=known.body, headers={**headers, "Content-Type": known.content_type})
+    headers = CIMultiDict([*known.headers, ("Idempotency-Replayed", "true")])
+    return web.Response(status=known.status, body=known.body or None, headers=headers)
 
 
 async def _read(request: web.Request, limit: int, fingerprint: Fingerprint) -> None:

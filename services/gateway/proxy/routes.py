@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from services.gateway.proxy.service import Forwarder
@@ -14,8 +14,6 @@ from shared.identity import Principal
 
 AnyEndpoint = Endpoint[Any, Any, Any]
 IDEMPOTENCY_KEY = "Idempotency-Key"
-_KEYED_METHODS = frozenset({hdrs.METH_POST, hdrs.METH_PATCH})
-
 
 Forward = Callable[..., Awaitable[web.StreamResponse]]
 #: Answers a write that carries an Idempotency-Key: with `forward`, or with what it answered before.
@@ -40,7 +38,7 @@ def _handler(
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = principal_of(request)
         principal.require(endpoint.permission)
-        if IDEMPOTENCY_KEY in request.headers and request.method in _KEYED_METHODS:
+        if endpoint.keyed and IDEMPOTENCY_KEY in request.headers:
             return await once(request, endpoint, principal, forwarder.forward)
         return await forwarder.forward(request, endpoint, principal)
 

@@ -93,11 +93,11 @@ class Forwarder:
         principal: Principal,
         *,
         sent: Callable[[bytes], None] | None = None,
-        received: Callable[[int, str, bytes], None] | None = None,
+        received: Callable[[bytes], None] | None = None,
     ) -> web.StreamResponse:
         """The service's answer, on its way to the client.
 
-        `sent` sees each piece of the request's body, `received` status, content type and each piece of the answer's.
+        `sent` sees each piece of the request's body, `received` each piece of the answer's.
         Raises AURORA-4130 for a body over the endpoint's limit, 5030 and 5040 for the service.
         """
         if request.content_length is not None and request.content_length > endpoint.max_body:
@@ -148,7 +148,7 @@ async def _pass_on(
     request: web.Request,
     endpoint: AnyEndpoint,
     answer: Answer,
-    received: Callable[[int, str, bytes], None] | None,
+    received: Callable[[bytes], None] | None,
 ) -> web.StreamResponse:
     if answer.status == 401 or (answer.status >= 400 and not _is_refusal(answer)):
         # The client's token was good. If ours isn't, or the answer isn't in the form of a refusal, that is our fault.
@@ -158,7 +158,7 @@ async def _pass_on(
     if answer.length is not None and answer.length <= _SMALL_ANSWER:
         body = await answer.read()
         if received is not None:
-            received(answer.status, _media_type(answer), body)
+            received(body)
         return web.Response(status=answer.status, headers=headers, body=body)
     return await _stream(request, web.StreamResponse(status=answer.status, headers=headers), answer, received)
 
@@ -176,13 +176,13 @@ async def _stream(
     request: web.Request,
     response: web.StreamResponse,
     answer: Answer,
-    received: Callable[[int, str, bytes], None] | None,
+    received: Callable[[bytes], None] | None,
 ) -> web.StreamResponse:
     await response.prepare(request)
     try:
         while piece := await answer.piece():
             if received is not None:
-                received(answer.status, _media_type(answer), piece)
+                received(piece)
             await response.write(piece)
     except UpstreamError as error:
         # Part of the answer is out, so nothing can be refused any more: a cut connection says that it isn't whole.

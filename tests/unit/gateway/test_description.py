@@ -148,9 +148,11 @@ def test_an_example_is_of_the_shape_it_is_an_example_of() -> None:
     assert all(set(given) <= set(media[path]) for path, given in examples.RAW.items())
 
 
-def test_writes_of_other_services_take_an_idempotency_key() -> None:
+def test_every_write_of_somebody_known_takes_an_idempotency_key() -> None:
     key = {"$ref": "#/components/parameters/IdempotencyKey"}
     assert key in API["paths"]["/api/v1/alerts"]["post"]["parameters"]
+    assert key in API["paths"]["/api/v1/users"]["post"]["parameters"]
+    assert key in API["paths"]["/api/v1/users/{username}"]["delete"]["parameters"]
     assert key not in API["paths"]["/api/v1/alerts"]["get"]["parameters"]
     assert key not in API["paths"]["/api/v1/auth/token"]["post"]["parameters"]
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from services.gateway.idempotency.domain import LARGEST_ANSWER, Answer, Fingerprint, is_key, store_key
+from services.gateway.idempotency.domain import (
+    LARGEST_ANSWER,
+    Body,
+    Fingerprint,
+    is_final,
+    is_key,
+    kept_headers,
+    store_key,
+)
 from services.gateway.proxy.domain import passing, returning, target
 from shared.contracts.alerts import GET_ALERT, LIST_ALERTS
 from shared.errors import NOT_FOUND, AuroraError
@@ -40,28 +48,28 @@ def test_a_fingerprint_is_of_method_target_and_body_however_it_came() -> None:
     assert len({of("POST", "/a", b"1"), of("PATCH", "/a", b"1"), of("POST", "/b", b"1"), of("POST", "/a")}) == 4
 
 
-@pytest.mark.parametrize(("status", "final"), [(200, True), (204, True), (409, True), (422, True), (0, False)])
-def test_answers_that_would_be_the_same_again_are_kept(status: int, final: bool) -> None:
-    answer = Answer()
-    if status:
-        answer.add(status, "application/json", b"{}")
-    assert answer.final is final
+@pytest.mark.parametrize("status", [200, 201, 204, 404, 409, 422])
+def test_answers_that_would_be_the_same_again_are_kept(status: int) -> None:
+    assert is_final(status)
 
 
 @pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 503, 504])
 def test_answers_of_a_busy_or_broken_service_are_not_kept(status: int) -> None:
-    answer = Answer()
-    answer.add(status, "application/json", b"{}")
-    assert not answer.final
+    assert not is_final(status)
 
 
 def test_an_answer_that_is_too_large_is_remembered_but_not_kept() -> None:
-    answer = Answer()
-    answer.add(200, "text/plain", b"x" * LARGEST_ANSWER)
-    assert answer.record(b"f").state == "answered"
-    answer.add(200, "text/plain", b"x")
-    record = answer.record(b"f")
-    assert (record.state, record.body) == ("too large", b"")
+    body = Body()
+    body.add(b"x" * LARGEST_ANSWER)
+    assert not body.record(b"f", 200, []).too_large
+    body.add(b"x")
+    record = body.record(b"f", 200, [("ETag", '"1"')])
+    assert (record.too_large, record.body, record.headers) == (True, b"", [])
+
+
+def test_of_an_answers_headers_those_of_the_answer_itself_are_kept() -> None:
+    answered = CIMultiDict({"content-type": "text/plain", "etag": '"1"', "x-request-id": "a", "ratelimit": "b"})
+    assert kept_headers(answered, ["a=b"]) == [("Content-Type", "text/plain"), ("ETag", '"1"'), ("Set-Cookie", "a=b")]
 
 
 def test_keys_are_visible_ascii_and_kept_as_a_hash() -> None:
