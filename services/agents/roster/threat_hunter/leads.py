@@ -1,0 +1,80 @@
+"""What a hunt follows: the values of an alert and of what others found that may turn up elsewhere. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from services.agents.toolkit.behaviours import behaviours_in
+from services.agents.toolkit.evidence import Evidence
+from services.agents.toolkit.indicators import classify_address, is_benign_domain, refang
+from services.agents.toolkit.tools.hunting import PivotKind
+from shared.contracts.claims import Prior
+from shared.contracts.common import Observable
+
+MAX_LEADS = 8
+_MAX_VALUE = 1024
+#: A shorter command is nobody's own.
+_LEAST_COMMAND = 16
+#: What an observable's type is to the hunt.
+_KINDS: dict[str, PivotKind] = {
+    "ip": "ip", "domain": "domain", "hash": "hash", "user": "user", "file": "file", "command": "command",
+}  # fmt: skip
+_HASH_FIELDS = ("process.hash.sha256", "file.hash.sha256", "process.hash.sha1", "process.hash.md5")
+#: Which leads are followed first: what is one attacker's own before what many share.
+_ORDER: tuple[PivotKind, ...] = ("command", "hash", "file", "domain", "ip", "user")
+
+
+class Lead(NamedTuple):
+    """A value to look for."""
+
+    kind: PivotKind
+    value: str
+
+
+def lead_of(observable: Observable) -> Lead | None:
+    """The lead that an observable gives; None for what can't be looked for or proves nothing."""
+    kind = _KINDS.get(observable.type)
+    value = refang(observable.value)[:_MAX_VALUE]
+    if kind is None or not value.strip():
+        return None
+    if kind == "hash":
+        return Lead(kind, value.lower()) if len(value) in (32, 40, 64) and value.isalnum() else None
+    if kind == "domain":
+        return None if is_benign_domain(value) else Lead(kind, value.lower())
+    return Lead(kind, value) if kind != "ip" or _is_telling(value) else None
+
+
+def leads_of(evidence: Evidence, prior: Sequence[Prior]) -> list[Lead]:
+    """The leads of an alert, of its events and of what suspicious specialists named: each once, at most eight."""
+    found: dict[Lead, None] = {}
+    for seen in evidence.events:
+        for command in seen.commands():
+            if _LEAST_COMMAND <= len(command) <= _MAX_VALUE and behaviours_in(command):
+                found.setdefault(Lead("command", command))
+        value = next((text for name in _HASH_FIELDS if (text := seen.field(name))), "")
+        for observable in (Observable("hash", value),) if value else ():
+            _add(found, [observable])
+        _add(found, [Observable("ip", text) for name in ("source.ip", "destination.ip") if (text := seen.field(name))])
+    _add(found, evidence.iocs)
+    for said in prior:
+        if said.verdict in ("malicious", "suspicious"):
+            _add(found, said.iocs)
+    return sorted(found, key=lambda lead: _ORDER.index(lead.kind))[:MAX_LEADS]
+
+
+def _add(found: dict[Lead, None], observables: Iterable[Observable]) -> None:
+    for observable in observables:
+        lead = lead_of(observable)
+        if lead is not None and lead.kind != "user":
+            found.setdefault(lead)
+
+
+def _is_telling(address: str) -> bool:
+    try:
+        return classify_address(address) not in ("multicast", "reserved", "link_local") and address not in (
+            "127.0.0.1",
+            "::1",
+        )
+    except ValueError:
+        return False
