@@ -354,7 +354,12 @@ ROWS: tuple[Requirement, ...] = (
     *rows(
         "RCA",
         "API Versioning",
-        ("additive", "Breaking changes are avoided; new features are backward compatible"),
+        (
+            "additive",
+            "Breaking changes are avoided; new features are backward compatible",
+            "tests/contract/test_released_api.py::test_nothing_that_was_released_is_gone_retyped_or_newly_required",
+            "tests/contract/test_released_api.py::test_a_break_is_told",
+        ),
     ),
     *rows(
         "RCA",
