@@ -1,4 +1,4 @@
-"""The evidence of one alert: the alert itself and the events it points at, each with the citation that carries it."""
+"""The evidence of an investigation: its alerts and the events they point at, each with the citation that carries it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Literal
 
 from services.agents.toolkit.behaviours import behaviours_in
@@ -13,11 +14,16 @@ from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from services.agents.toolkit.tools.logs import GET_EVENT, EventArguments
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat
-from shared.contracts.common import Observable
+from shared.contracts.common import SEVERITIES, Observable, Severity
 from shared.contracts.investigations import Citation
 from shared.errors import ALERT_NOT_FOUND, NOT_FOUND, VALIDATION, AuroraError
 
+#: Events that are looked at: of the alert itself, of each related one, and of all together.
 _MAX_EVENTS = 6
+_MAX_RELATED_EVENTS = 3
+_MAX_ALL_EVENTS = 16
+#: Related alerts that are read; each may fill a record, and all records must fit one answer.
+_MAX_RELATED = 10
 #: Sessions that belong to the system itself or to none.
 _NO_SESSIONS = frozenset({"4294967295", "-1", "unset", "0x0", "0x3e7", "0x3e4", "0x3e5"})
 #: ECS fields that hold a command or a script, in the order of preference.
@@ -74,12 +80,20 @@ class Seen:
 
 @dataclass(slots=True)
 class Evidence:
-    """What is known at the start. Without an alert (indicators only) `alert` is None."""
+    """What is known at the start. Without an alert (indicators only) `alert` is None. `related` are the citations of
+    the investigation's other alerts, `events` those of all of them, the alert's own first."""
 
     alert: Mapping[str, Any] | None = None
     alert_citation: Citation | None = None
+    related: list[Citation] = field(default_factory=list)
     events: list[Seen] = field(default_factory=list)
     iocs: list[Observable] = field(default_factory=list)
+
+    @property
+    def level(self) -> Severity:
+        """How severe the alerts are: as the worst of them; low without one."""
+        alerts = [*([] if self.alert is None else [self.alert]), *(citation.result for citation in self.related)]
+        return max((alert["severity"] for alert in alerts), key=SEVERITIES.index, default="low")
 
     def entity(self, kind: str) -> str:
         """A named entity of the alert; empty when it has none."""
@@ -100,15 +114,34 @@ async def gather(params: AnalyzeThreat, work: Work) -> Evidence:
         if unknown and not params.iocs:
             raise AuroraError(ALERT_NOT_FOUND, {"alert_id": params.alert_id})
         return evidence
-    pointers = evidence.alert["evidence"]
-    chosen = most_telling(pointers, _MAX_EVENTS)
-    if len(chosen) < evidence.alert["count"]:
-        work.not_checked.append(f"looked at {len(chosen)} of {evidence.alert['count']} events of the alert")
-    calls = [EventArguments(log_id=item["log_id"], at=_time(item.get("timestamp"))) for item in chosen]
+    evidence.related = await _related(params.related, work)
+    calls = [
+        EventArguments(log_id=item["log_id"], at=_time(item.get("timestamp")))
+        for item in _chosen(evidence.alert, evidence.related, work)
+    ]
     for seen in await asyncio.gather(*(work.use(GET_EVENT, call) for call in calls)):
         if seen is not None:
             evidence.events += [Seen(event, seen) for event in seen.result["events"]]
     return evidence
+
+
+async def _related(alert_ids: Sequence[str], work: Work) -> list[Citation]:
+    read = alert_ids[:_MAX_RELATED]
+    if len(read) < len(alert_ids):
+        work.not_checked.append(f"read {len(read)} of {len(alert_ids)} related alerts")
+    found = await asyncio.gather(*(work.use(GET_ALERT_TOOL, AlertArguments(alert_id)) for alert_id in read))
+    return [citation for citation in found if citation is not None]
+
+
+def _chosen(alert: Mapping[str, Any], related: Sequence[Citation], work: Work) -> list[Mapping[str, Any]]:
+    """The pointers at events worth reading, each once: the alert's own first, then those of every other in turn."""
+    own = most_telling(alert["evidence"], _MAX_EVENTS)
+    if len(own) < alert["count"]:
+        work.not_checked.append(f"looked at {len(own)} of {alert['count']} events of the alert")
+    others = [most_telling(citation.result["evidence"], _MAX_RELATED_EVENTS) for citation in related]
+    in_turn = [item for row in zip_longest(*others) for item in row if item is not None]
+    once = {item["log_id"]: item for item in [*own, *in_turn]}
+    return list(once.values())[:_MAX_ALL_EVENTS]
 
 
 def most_telling(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

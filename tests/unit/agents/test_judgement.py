@@ -10,7 +10,7 @@ from services.agents.roster.endpoint_analyst import judgement as endpoint
 from services.agents.roster.threat_intel import judgement as intel
 from services.agents.roster.triage import judgement as triage
 from services.agents.toolkit.evidence import most_telling
-from services.agents.toolkit.signs import MALICIOUS_FROM, SUSPICIOUS_FROM, score
+from services.agents.toolkit.signs import MALICIOUS_FROM, SUSPICIOUS_FROM, Sign, score
 from shared.contracts.investigations import Citation
 from tests.unit.agents.agent_kit import NOW, citation
 
@@ -65,8 +65,8 @@ def test_a_rule_that_has_fired_for_days_speaks_half_as_loud() -> None:
 
 
 def test_severe_alerts_of_the_same_account_or_process_are_company() -> None:
-    by_user = triage.company_signs(alert(), nearby(other(user="deploy")))
-    by_process = triage.company_signs(alert(), nearby(other(process_pid="42", user="root")))
+    by_user = triage.company_signs(alert(), nearby(other(user="deploy")), set())
+    by_process = triage.company_signs(alert(), nearby(other(process_pid="42", user="root")), set())
     assert by_user[0].weight == by_process[0].weight > 0
 
 
@@ -80,18 +80,42 @@ def test_severe_alerts_of_the_same_account_or_process_are_company() -> None:
     ids=["another account", "not severe", "none"],
 )
 def test_strangers_and_small_alerts_are_no_company(found: Citation) -> None:
-    assert triage.company_signs(alert(), found) == []
+    assert triage.company_signs(alert(), found, set()) == []
 
 
 def test_sharing_a_system_account_means_nothing() -> None:
     ours = alert(entities={"host": "web01", "user": "root"})
-    assert triage.company_signs(ours, nearby(other(user="root"), other(user="SYSTEM"))) == []
+    assert triage.company_signs(ours, nearby(other(user="root"), other(user="SYSTEM")), set()) == []
 
 
 def test_company_alone_never_makes_a_low_alert_malicious() -> None:
     crowd = nearby(*(other(f"rule {number}", user="deploy") for number in range(20)))
     low = alert("low")
-    assert score([*triage.rule_signs(low, CITED, None), *triage.company_signs(low, crowd)]) < SUSPICIOUS_FROM
+    assert score([*triage.rule_signs(low, CITED, None), *triage.company_signs(low, crowd, set())]) < SUSPICIOUS_FROM
+
+
+def test_alerts_of_the_same_investigation_are_no_company() -> None:
+    assert triage.company_signs(alert(), nearby(other("joined", user="deploy")), {"joined"}) == []
+
+
+def words(severity: str, count: int) -> list[list[Sign]]:
+    """What so many further rules of an investigation say."""
+    alerts = [alert(severity, id=f"ALRT-2026-{number:06}", rule_id=f"rule-{number}") for number in range(2, count + 2)]
+    return [triage.rule_signs(item, citation(item), None) for item in alerts]
+
+
+def test_further_severe_rules_of_an_investigation_add_to_the_first() -> None:
+    first = triage.rule_signs(alert("high"), CITED, None)
+    totals = [score([*first, *triage.joined_signs(words("high", count))]) for count in range(4)]
+    assert totals == sorted(totals)
+    assert totals[0] < totals[1]
+
+
+def test_any_number_of_small_rules_only_informs() -> None:
+    first = triage.rule_signs(alert("medium"), CITED, None)
+    joined = triage.joined_signs(words("medium", 20) + words("low", 20))
+    assert len(joined) == 40
+    assert score([*first, *joined]) == score(first)
 
 
 def test_a_command_seen_for_days_is_ordinary_and_one_seen_today_is_not() -> None:

@@ -58,7 +58,7 @@ class EndpointAnalyst:
             signs += found
             texts += commands
         signs += await self._deeds(evidence.events, work)
-        level = evidence.alert["severity"]
+        level = evidence.level
         if not (trees or texts or signs):
             reason = "no process is known for this alert's events"
             return await undetermined(signs, evidence.iocs, level, reason, work)

@@ -29,7 +29,8 @@ from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.sightings import SIGHTINGS, SightingsArguments
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
-from shared.contracts.common import Observable
+from shared.contracts.common import SEVERITIES, Observable
+from shared.contracts.investigations import Citation
 from shared.contracts.logs import log_term
 
 _HISTORY = timedelta(days=7)
@@ -38,6 +39,7 @@ _RECENT = timedelta(minutes=30)
 _AROUND = timedelta(minutes=15)
 _MAX_COMMANDS = 8
 _MAX_SESSIONS = 4
+_MAX_RULES = 5
 
 
 class Triage:
@@ -67,7 +69,7 @@ class Triage:
         if not evidence.events:
             work.not_checked.append("the alert points at no stored event")
         signs += await self._surroundings(evidence, work)
-        return await assess(signs, iocs, evidence.alert["severity"], work)
+        return await assess(signs, iocs, evidence.level, work)
 
     async def _is_ordinary(self, found: Sequence[Sign], seen: Seen, command: str, work: Work) -> bool:
         """Whether this very command has long been run here. Only asked where something speaks against it."""
@@ -98,18 +100,39 @@ class Triage:
         if evidence.alert is None or evidence.alert_citation is None:
             return []
         alert = evidence.alert
-        history = nearby = None
-        if alert["rule_id"]:
-            history = await work.use(RULE_HISTORY, HistoryArguments(rule_id=alert["rule_id"], except_id=alert["id"]))
+        nearby = None
         if host := evidence.entity("host"):
             since = datetime.fromisoformat(alert["first_seen"]) - _AROUND
             until = datetime.fromisoformat(alert["last_seen"]) + _AROUND
             arguments = NearbyArguments(host=host, since=since, until=until, except_id=alert["id"])
             nearby = await work.use(NEARBY_ALERTS, arguments)
+        joined = {alert["id"], *(citation.result["id"] for citation in evidence.related)}
         return [
-            *judgement.rule_signs(alert, evidence.alert_citation, history),
-            *([] if nearby is None else judgement.company_signs(alert, nearby)),
+            *await self._word(evidence.alert_citation, work),
+            *judgement.joined_signs([await self._word(other, work) for other in _other_rules(evidence)]),
+            *([] if nearby is None else judgement.company_signs(alert, nearby, joined)),
         ]
+
+    async def _word(self, carrier: Citation, work: Work) -> list[Sign]:
+        """What an alert says by itself, weighed by its rule's past here."""
+        alert = carrier.result
+        history = None
+        if alert["rule_id"]:
+            arguments = HistoryArguments(
+                rule_id=alert["rule_id"], except_id=alert["id"], until=datetime.fromisoformat(alert["first_seen"])
+            )
+            history = await work.use(RULE_HISTORY, arguments)
+        return judgement.rule_signs(alert, carrier, history)
+
+
+def _other_rules(evidence: Evidence) -> list[Citation]:
+    """One alert of each further rule, the most severe first."""
+    known = None if evidence.alert is None else evidence.alert["rule_id"]
+    worst = sorted(evidence.related, key=lambda citation: -SEVERITIES.index(citation.result["severity"]))
+    found: dict[str | None, Citation] = {}
+    for citation in worst:
+        found.setdefault(citation.result["rule_id"], citation)
+    return [citation for rule, citation in found.items() if rule != known][:_MAX_RULES]
 
 
 def _commands(events: Sequence[Seen]) -> list[tuple[Seen, str]]:

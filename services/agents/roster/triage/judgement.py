@@ -6,12 +6,13 @@ days, counts for less; what does not come alone counts for more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.toolkit.fencing import quote
-from services.agents.toolkit.signs import Sign
+from services.agents.toolkit.signs import Sign, scaled
 from shared.contracts.common import SEVERITIES, Severity
 from shared.contracts.investigations import Citation
 
@@ -21,6 +22,9 @@ LEVEL_WEIGHTS: dict[Severity, float] = {"info": 0.1, "low": 0.2, "medium": 0.4, 
 ORDINARY = 0.5
 _ORDINARY_TIMES = 5
 _ORDINARY_AGE = timedelta(days=1)
+_SEVERE = ("high", "critical")
+#: What is left of the word of every further severe rule of one investigation.
+JOINED = 0.6
 #: Other severe alerts of the same process, session or account: 1, 2, 3 and more of them.
 _COMPANY = (0.3, 0.4, 0.45)
 _SYSTEM_USERS = frozenset({"system", "local service", "network service", "root", "-", ""})
@@ -55,9 +59,19 @@ def _is_routine(alert: Mapping[str, Any]) -> bool:
     return alert["count"] >= _ORDINARY_TIMES and age >= _ORDINARY_AGE
 
 
-def company_signs(alert: Mapping[str, Any], nearby: Citation) -> list[Sign]:
-    """The alert does not come alone: others of severity high or critical share its process, account or source."""
-    linked = [other for other in nearby.result["alerts"] if _is_severe(other) and _linked(alert["entities"], other)]
+def joined_signs(words: Sequence[Sequence[Sign]]) -> list[Sign]:
+    """What the other rules of one investigation say: severe ones a part of their weight each, for they may have seen
+    the same; all others only inform, for every busy host has many of them."""
+    signs = [replace(sign, kind=f"{sign.kind} {number}") for number, word in enumerate(words, 2) for sign in word]
+    severe = [sign for sign in signs if sign.citation.result.get("severity") in _SEVERE]
+    return [*scaled(severe, JOINED), *scaled((sign for sign in signs if sign not in severe), 0.0)]
+
+
+def company_signs(alert: Mapping[str, Any], nearby: Citation, joined: Collection[str]) -> list[Sign]:
+    """The alert does not come alone: others of severity high or critical, beside those that are `joined` with it, share
+    its process, account or source."""
+    others = [other for other in nearby.result["alerts"] if other["id"] not in joined and _is_severe(other)]
+    linked = [other for other in others if _linked(alert["entities"], other)]
     titles = list(dict.fromkeys(other["title"] for other in linked if other["rule_id"] != alert["rule_id"]))
     if not titles:
         return []
@@ -70,7 +84,7 @@ def company_signs(alert: Mapping[str, Any], nearby: Citation) -> list[Sign]:
 
 
 def _is_severe(alert: Mapping[str, Any]) -> bool:
-    return alert["severity"] in ("high", "critical")
+    return alert["severity"] in _SEVERE
 
 
 def _linked(ours: Mapping[str, str], other: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from shared.contracts.constants import ALERTS_READ
 from shared.contracts.wire import format_time
 
 _LIMIT = 100
+_HISTORY = timedelta(days=30)
 
 
 class AlertArguments(msgspec.Struct, frozen=True):
@@ -32,10 +33,11 @@ class NearbyArguments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """The rule whose alerts are looked up. `except_id` is the alert that asks."""
+    """The rule whose alerts of the month before `until` are looked up. `except_id` is the alert that asks."""
 
     rule_id: str
     except_id: str
+    until: datetime
 
 
 async def _get_alert(arguments: AlertArguments, sources: Sources) -> Any:
@@ -61,7 +63,9 @@ def _brief(alert: Alert) -> dict[str, Any]:
 
 
 async def _history(arguments: HistoryArguments, sources: Sources) -> Any:
-    alerts = await sources.alerts(AlertQuery(rule_id=arguments.rule_id, limit=_LIMIT))
+    since = arguments.until - _HISTORY
+    query = AlertQuery(rule_id=arguments.rule_id, since=since, until=arguments.until, limit=_LIMIT)
+    alerts = await sources.alerts(query)
     others = [alert for alert in alerts if alert.id != arguments.except_id]
     statuses = [alert.status for alert in others]
     return {
