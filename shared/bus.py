@@ -61,6 +61,7 @@ class Bus:
         self._js = self._nats.jetstream(timeout=5)
         self._connected = asyncio.Event()
         self._reported: dict[str, float] = {}
+        self._brief: set[str] = set()
         self._url = url
         self._options: dict[str, Any] = {"name": name, "reconnect_time_wait": 0.25, "max_reconnect_attempts": -1}
         self._options |= {"user": user, "password": password} if user else {}
@@ -286,6 +287,43 @@ class Bus:
             finally:
                 if subscription is not None and not self._nats.is_closed:
                     await subscription.unsubscribe()
+
+    async def keep_briefly(self, bucket: str, key: str, value: bytes, seconds: float) -> None:
+        """Keeps the value under the key of a bucket in memory, which forgets it after `seconds`; no value takes it
+        back at once. Raises AURORA-5030."""
+        self._require()
+        try:
+            if bucket not in self._brief:
+                await self._js.create_key_value(bucket=bucket, history=1, ttl=seconds, storage=StorageType.MEMORY)
+                self._brief.add(bucket)
+            headers = None if value else {"KV-Operation": "DEL"}
+            await self._js.publish(f"$KV.{bucket}.{key}", value, timeout=2, headers=headers)
+        except _FAILURES as error:
+            self._brief.discard(bucket)
+            raise _unavailable() from error
+
+    async def overhear(self, bucket: str) -> AsyncGenerator[tuple[str, bytes], None]:
+        """Keys of such a bucket and their values, as they are kept from now on; no value: taken back. What is said
+        while the server is away is lost, so that who keeps a value says it again and again."""
+        await self._connected.wait()
+        prefix = f"$KV.{bucket}."
+        subscription = await self._nats.subscribe(prefix + ">")
+        try:
+            async for message in subscription.messages:
+                yield message.subject.removeprefix(prefix), message.data
+        finally:
+            if not self._nats.is_closed:
+                await subscription.unsubscribe()
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether the server answers within so many seconds; what it told before was heard by then."""
+        if not self._connected.is_set() or not self._nats.is_connected:
+            return False
+        try:
+            await self._nats.flush(timeout=seconds)  # type: ignore[arg-type]
+        except _FAILURES:
+            return False
+        return True
 
     async def _bucket(self, name: str) -> KeyValue:
         try:

@@ -165,6 +165,38 @@ class Agent:
             await self.changed.wait_for(lambda: gate in self.cancelled)
 
 
+class Cutting:
+    """Forwards one TCP connection after another to a server, and cuts the open ones on demand."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self.connections = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        far_reader, far_writer = await asyncio.open_connection(HOST, self._port)
+        self._writers += [writer, far_writer]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._copy(reader, far_writer), name="up")
+            group.create_task(self._copy(far_reader, writer), name="down")
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+
 def authenticate(token: str) -> Principal:
     """Who a token of the tests stands for."""
     if token == "expired":

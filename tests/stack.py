@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.local import ports
+from deploy.local import nats_server, ports
 from deploy.local.group import Group
 from deploy.local.journal import journal
 from deploy.local.layout import DataFolder
@@ -37,6 +37,8 @@ AURORA: tuple[str, ...] = (sys.executable, "-P", "-m", "cli.main")
 TEST_USER = "gateway"
 #: The user of any other service.
 OTHER_USER = "siem"
+#: The user of agents, who may tell the registry where they are.
+AGENTS_USER = "agents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Servers:
     redis_password: str
     redis_password_file: Path
     processes: dict[str, Supervised]
+
+    def password_file_of(self, nats_user: str) -> Path:
+        """The file with the password of another user of NATS."""
+        return self.nats_password_file.with_name(f"{nats_server.user_secret(nats_user)}.password")
 
 
 @contextmanager
@@ -74,7 +80,7 @@ async def embedded_servers(root: Path) -> AsyncIterator[Servers]:
     external = External()
     assigned = ports.assign(embedded_names(external), folder.ports_file)
     commands = await asyncio.gather(
-        *(asyncio.to_thread(make) for make in makers(folder, external, assigned, (TEST_USER, OTHER_USER)))
+        *(asyncio.to_thread(make) for make in makers(folder, external, assigned, (TEST_USER, OTHER_USER, AGENTS_USER)))
     )
     with journal(folder.log("supervisor")) as log:
         group = Group(commands, log)

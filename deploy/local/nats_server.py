@@ -22,11 +22,11 @@ _MAX_PAYLOAD = 8 * 1024 * 1024
 #: Services publish facts, ask JetStream, acknowledge, answer flow control, and reply to inboxes.
 _SERVICE = {
     "publish": ["aurora.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>"],
-    "subscribe": ["aurora.>", "_INBOX.>"],
+    "subscribe": ["aurora.>", "_INBOX.>", "$KV.agents.>"],
 }
-#: The one service that tells all others which runtime settings hold (a bucket of JetStream's key-value store).
-_TELLS_SETTINGS = "gateway"
-_SETTINGS = "$KV.settings.>"
+#: Buckets of JetStream's key-value store that one service writes and all others read: the gateway says which runtime
+#: settings hold, and agents where they listen.
+_TELLS = {"gateway": "$KV.settings.>", "agents": "$KV.agents.>"}
 #: The operator watches: live, and what is stored by a consumer of its own. It can't publish, acknowledge, delete or
 #: change the stream. Consumers' names have no pattern, so fetching can't be limited to its own; what it would take
 #: from a service's work queue comes back there, since it can't acknowledge.
@@ -80,9 +80,10 @@ def url(port: int) -> str:
 
 
 def _permissions(service: str) -> dict[str, list[str]]:
-    if service != _TELLS_SETTINGS:
+    bucket = _TELLS.get(service)
+    if bucket is None:
         return _SERVICE
-    return {**_SERVICE, "publish": [*_SERVICE["publish"], _SETTINGS]}
+    return {**_SERVICE, "publish": [*_SERVICE["publish"], bucket]}
 
 
 def _configuration(folder: DataFolder, port: int, services: Sequence[str]) -> dict[str, Any]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.agents.roster.endpoint_analyst.agent import EndpointAnalyst
 from services.agents.roster.threat_intel.agent import ThreatIntel
 from services.agents.roster.triage.agent import Triage
 from services.agents.settings import AgentsSettings
-from services.agents.toolkit.agent import Agent, listen
+from services.agents.toolkit.agent import Agent, Surroundings, listen
+from services.agents.toolkit.place import Place, place_of
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.thoughts import Thoughts
+from services.agents.toolkit.version import version
 from shared.client import Client
+from shared.clock import new_id, utc_now
 from shared.config import ConfigError
+from shared.contracts.agent_cards import Registration
+from shared.registry import Directory, announce
+from shared.rpc import Fleet
 from shared.runtime import Platform
 
 ROSTER: tuple[Agent, ...] = (Triage(), EndpointAnalyst(), ThreatIntel())
 
 
 async def start(platform: Platform) -> None:
-    """Starts the configured agents. Raises ConfigError for an agent that isn't on the roster."""
+    """Starts the configured agents and tells the registry. Raises ConfigError for an agent that isn't on the roster."""
     settings = platform.settings(AgentsSettings)
     roster = {agent.id: agent for agent in ROSTER}
     chosen = settings.agents or tuple(settings.agent_urls)
@@ -30,8 +38,28 @@ async def start(platform: Platform) -> None:
         timeout_seconds=settings.query_seconds,
     )
     platform.on_stop(siem.close)
-    thoughts = Thoughts(await platform.bus())
+    bus = await platform.bus()
+    others = Fleet(lambda agent: platform.signer.own_token(f"agent:{agent}"), _fixed(settings.agent_urls))
+    platform.on_stop(others.close)
+    around = Surroundings(Sources(siem), Thoughts(bus).publish, others)
+    registered = []
     for name in chosen:
-        server = await listen(platform, roster[name], settings.agent_urls[name], Sources(siem), thoughts.publish)
+        server, entry = await listen(platform, roster[name], _place(name, settings), around)
         platform.on_stop(server.close)
+        registered.append(entry)
+    # Cancelled first of all when it stops: nobody calls an agent any more that is about to end.
+    platform.spawn("registry", announce(bus, Registration(new_id(), version(), utc_now(), registered)))
+    platform.spawn("fleet", Directory(others.follow).follow(bus))
     await platform.serve([])
+
+
+def _place(agent: str, settings: AgentsSettings) -> Place:
+    try:
+        return place_of(settings.agent_urls[agent], settings.advertised_host)
+    except ValueError as error:
+        raise ConfigError(f"AURORA_AGENT_URLS: {agent}: {error}") from error
+
+
+def _fixed(urls: Mapping[str, str]) -> dict[str, str]:
+    """Those where somebody may listen: port 0 is a request for a free one."""
+    return {agent: url for agent, url in urls.items() if not url.rstrip("/").endswith(":0")}

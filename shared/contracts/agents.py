@@ -17,6 +17,8 @@ AgentId = Literal["triage", "endpoint_analyst", "threat_intel"]
 AGENT_IDS: tuple[AgentId, ...] = get_args(AgentId)
 #: The permissions that specialists' tools need; a handoff grants some of them.
 AGENT_CAPABILITIES: tuple[str, ...] = (ALERTS_READ, SIEM_READ)
+#: How many agents one piece of work may pass through; beyond, `hops` is no valid number.
+MAX_HOPS = 8
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -24,6 +26,10 @@ class Budget(msgspec.Struct, frozen=True):
 
     tool_calls: Annotated[int, Meta(ge=0, le=1000)] = 40
     seconds: Annotated[float, Meta(ge=0, le=600)] = 60.0
+
+
+#: `Refusal.reason` of a call that a replay wants and its record doesn't have.
+NOT_RECORDED = "not recorded"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +43,23 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`params._meta` of a HandoffTool call (DECISIONS, "Agents"). `capabilities` are tool permissions, a subset of
-    the caller's; `deadline` is absolute. With `recorded` it is a replay."""
+    the caller's; `deadline` is absolute. `path` are the agents that the work came through, none of which may be asked
+    again, and `hops` is their number. `address` is the instance it was made for, which alone knows whether it ran.
+    With `recorded` it is a replay."""
 
     handoff_id: Annotated[str, Meta(min_length=1, max_length=128)]
     from_: str
     to: str
     deadline: Annotated[datetime, Meta(tz=True)]
-    hops: Annotated[int, Meta(ge=0, le=16)] = 0
+    hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] = 0
     budget: Budget = Budget()
     capabilities: list[str] = []
     evidence: list[str] = []
     reason: str = ""
     traceparent: str | None = None
     investigation_id: str | None = None
+    path: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=MAX_HOPS)] = []
+    address: Annotated[str, Meta(max_length=512)] | None = None
     recorded: Recorded | None = None
 
 

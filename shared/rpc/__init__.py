@@ -7,9 +7,12 @@ other.
         assessment = await agent.call(ANALYZE_THREAT, params, handoff=handoff, timeout=60)
 
 The parts: `wire` (messages and errors as JSON), `methods` (from a message to a running handler), `ledger` (a handoff
-runs once), `handshake` (who gets in), `server`, `peer`, and `transport`, the one file that knows the WebSocket library.
+runs once), `handshake` (who gets in), `discover` (what is served), `server`, `peer`, `fleet` (agents that come and
+go), and `transport`, the one file that knows the WebSocket library.
 """
 
+from shared.rpc.discover import About
+from shared.rpc.fleet import Fleet
 from shared.rpc.handshake import HttpAnswer
 from shared.rpc.limits import PeerLimits, RpcLimits
 from shared.rpc.methods import Binding, CallContext, Handler, bind
@@ -17,8 +20,10 @@ from shared.rpc.peer import Peer
 from shared.rpc.server import Server, serve
 
 __all__ = [
+    "About",
     "Binding",
     "CallContext",
+    "Fleet",
     "Handler",
     "HttpAnswer",
     "Peer",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -40,11 +40,12 @@ _log = get_logger("rpc")
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What a plain GET is answered with."""
+    """What a plain GET is answered with. `headers` come on top of those that every response has."""
 
     status: int
     body: bytes
     content_type: str = _JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 HttpGet = Callable[[], Awaitable[HttpAnswer]]
@@ -72,7 +73,8 @@ class Gate:
         try:
             answer = await self._plain(asked)
             if answer is not None:
-                return Rejection(answer.status, answer.body, answer.content_type, self._common(request_id))
+                headers = {**answer.headers, **self._common(request_id)}
+                return Rejection(answer.status, answer.body, answer.content_type, headers)
             principal = await self._principal(asked)
             if self._full():
                 raise AuroraError(UNAVAILABLE, {"reason": "too many connections"}, retry_after=1.0)

@@ -47,6 +47,8 @@ E_co = TypeVar("E_co", covariant=True)
 
 #: `rpc.cancel`, a notification `{"id": ...}`: the caller takes a request back.
 CANCEL = "rpc.cancel"
+#: `rpc.discover`: the OpenRPC document of the port.
+DISCOVER = "rpc.discover"
 _RESERVED = "rpc."
 _META = "_meta"
 
@@ -138,9 +140,10 @@ class _Starter:
 Registry = dict[str, Callable[..., Result]]
 
 
-def registry(bindings: Iterable[Binding[Any, Any]]) -> Registry:
-    """The dispatch table. Raises ValueError when two bindings name one method."""
-    table: Registry = {CANCEL: _Starter(_cancel)}
+def registry(bindings: Iterable[Binding[Any, Any]], discover: Callable[[], dict[str, Any]] = dict) -> Registry:
+    """The dispatch table; `discover` makes what `rpc.discover` answers. Raises ValueError when two bindings name one
+    method."""
+    table: Registry = {CANCEL: _Starter(_cancel), DISCOVER: _Starter(lambda _arrival, _named: discover())}
     for binding in bindings:
         if binding.method.name in table:
             raise ValueError(f"{binding.method.name} is bound twice")

@@ -104,6 +104,7 @@ class Peer:
         self._connecting: asyncio.Task[_Line] | None = None
         self._cancels: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._retired = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,6 +148,17 @@ class Peer:
             raise AuroraError(DEADLINE_EXCEEDED) from error
         except ConnectionLost as error:
             raise AuroraError(UNAVAILABLE) from error
+
+    @property
+    def retired(self) -> bool:
+        """Whether it was retired."""
+        return self._retired
+
+    def retire(self) -> None:
+        """Opens no connection any more: what is under way may end on the open one, everything else is AURORA-5030."""
+        self._retired = True
+        if self._connecting is not None:
+            self._connecting.cancel()
 
     async def close(self) -> None:
         """Closes the connection; every waiting call raises AURORA-5030."""
@@ -206,9 +218,11 @@ class Peer:
     async def _connected(self) -> _Line:
         """The open connection, or a new one that all callers wait for together. Raises AuroraError."""
         if self._closed:
-            raise AuroraError(UNAVAILABLE, {"reason": "closed"})
+            raise _gone()
         if self._line is not None and not self._line.lost:
             return self._line
+        if self._retired:
+            raise _gone()
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name="rpc peer connect")
             self._connecting.add_done_callback(self._connect_ended)
@@ -216,9 +230,9 @@ class Peer:
         try:
             return await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            # close() cancels the attempt, which callers must not take for a cancellation of their own.
-            if connecting.cancelled() and self._closed:
-                raise AuroraError(UNAVAILABLE, {"reason": "closed"}) from None
+            # Ending it cancels the attempt, which callers must not take for a cancellation of their own.
+            if connecting.cancelled() and (self._closed or self._retired):
+                raise _gone() from None
             raise
 
     def _connect_ended(self, task: asyncio.Task[_Line]) -> None:
@@ -256,6 +270,10 @@ class Peer:
             open_seconds=max(seconds, _BACKOFF_FIRST),
             ping_seconds=limits.ping_seconds,
         )
+
+
+def _gone() -> AuroraError:
+    return AuroraError(UNAVAILABLE, {"reason": "closed"})
 
 
 async def _send_cancel(socket: Socket, key: _Key) -> None:

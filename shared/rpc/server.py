@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from shared.errors import UNAVAILABLE, AuroraError
 from shared.identity import Principal
+from shared.rpc.discover import About, document
 from shared.rpc.handshake import Authenticate, Gate, HttpGet
 from shared.rpc.ledger import Ledger
 from shared.rpc.limits import RpcLimits
@@ -18,6 +20,7 @@ from shared.rpc.transport import Listener, ListenSettings, Socket, listen
 from shared.rpc.wire import wire_error
 
 _GOING_AWAY = 1001
+_NOBODY = About()
 
 
 class Server:
@@ -84,14 +87,23 @@ async def serve(
     limits: RpcLimits | None = None,
     http_get: Mapping[str, HttpGet] | None = None,
     headers: Callable[[], Mapping[str, str]] = dict,
+    about: About = _NOBODY,
 ) -> Server:
     """Serves the bindings at ws://host:port/ to whoever `authenticate` accepts the bearer token of.
 
     `authenticate` takes the token and returns the Principal or raises AuroraError; it may be async. `http_get` maps
     public paths (health, readiness) to handlers of plain GETs. `headers` are added to every HTTP response. Port 0
-    takes a free one. Raises OSError when the port is taken, ValueError when a method is bound twice."""
+    takes a free one. `about` is for `rpc.discover`. Raises OSError when the port is taken, ValueError when a method is
+    bound twice."""
     limits = limits or RpcLimits()
-    server = Server(registry(bindings), limits)
+    bindings = list(bindings)
+
+    @cache
+    def discover() -> dict[str, Any]:
+        # On the first question: the port isn't known before.
+        return document([binding.method for binding in bindings], about, f"ws://{host}:{server.port}/")
+
+    server = Server(registry(bindings, discover), limits)
     gate = Gate(authenticate, http_get or {}, headers, server.full)
     settings = ListenSettings(limits.max_frame, limits.open_seconds, limits.ping_seconds)
     server.listener = await listen(host, port, settings, admit=gate.admit, rejected=gate.rejected, handle=server.handle)

@@ -213,42 +213,10 @@ async def test_a_handoff_is_sent_again_to_an_agent_that_came_back() -> None:
         await peer.close()
 
 
-class Cutting:
-    """Forwards one TCP connection after another to a server, and cuts the open ones on demand."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._writers: list[asyncio.StreamWriter] = []
-        self.connections = 0
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        far_reader, far_writer = await asyncio.open_connection(kit.HOST, self._port)
-        self._writers += [writer, far_writer]
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._copy(reader, far_writer), name="up")
-            group.create_task(self._copy(far_reader, writer), name="down")
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-
 async def test_a_lost_connection_is_made_again_and_the_handoff_runs_once() -> None:
     agent = Agent()
     async with serving(agent) as server:
-        wire = Cutting(server.port)
+        wire = kit.Cutting(server.port)
         proxy = await asyncio.start_server(wire.handle, kit.HOST, 0)
         url = f"ws://{kit.HOST}:{proxy.sockets[0].getsockname()[1]}/"
         async with proxy, Peer(url, lambda: kit.TOKEN) as peer:

@@ -157,7 +157,7 @@ async def test_what_is_not_a_request_object_is_an_invalid_request(
 
 
 async def test_a_reserved_name_that_is_not_ours_is_not_found(socket: ClientConnection) -> None:
-    assert await ask(socket, {"jsonrpc": "2.0", "method": "rpc.discover", "id": 1}) == not_found(1)
+    assert await ask(socket, {"jsonrpc": "2.0", "method": "rpc.describe", "id": 1}) == not_found(1)
 
 
 async def test_absent_and_empty_params_are_alike(socket: ClientConnection) -> None:

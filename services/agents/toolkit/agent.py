@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
+from services.agents.toolkit.card import CARD_PATH, card_of, digest
+from services.agents.toolkit.handing import Others, refused_path
+from services.agents.toolkit.place import Place
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool, described
 from services.agents.toolkit.version import version
 from services.agents.toolkit.work import Publish, Work
+from shared.contracts.agent_cards import RegisteredAgent
 from shared.contracts.agents import (
     ANALYZE_THREAT,
     DESCRIBE,
@@ -23,8 +26,8 @@ from shared.contracts.agents import (
 )
 from shared.contracts.constants import Method
 from shared.contracts.wire import encode
-from shared.rpc import Binding, CallContext, HttpAnswer, Server, bind, serve
-from shared.runtime import Platform
+from shared.identity import Verifier
+from shared.rpc import About, Binding, CallContext, HttpAnswer, Server, bind, serve
 
 P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -52,18 +55,44 @@ class Agent(Protocol):
         """Raises AURORA-4042 when there is nothing to analyse."""
 
 
-async def listen(platform: Platform, agent: Agent, url: str, sources: Sources, publish: Publish) -> Server:
-    """Serves one agent at the host and port of its URL, for tokens whose audience is `agent:<id>`."""
+class Process(Protocol):
+    """What an agent's port needs of the process that it is in."""
+
+    def verifier(self, audience: str | None = None) -> Verifier:
+        """Checks tokens for that audience."""
+
+    def mode(self) -> str:
+        """dry_run, monitor or active, as it is now."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the agents of a process share: what they read, who hears of their work, and the other agents."""
+
+    sources: Sources
+    publish: Publish
+    others: Others
+
+
+async def listen(process: Process, agent: Agent, place: Place, around: Surroundings) -> tuple[Server, RegisteredAgent]:
+    """Serves one agent at its place, for tokens whose audience is `agent:<id>`; its entry for the registry."""
+
+    def work_of(context: CallContext) -> Work:
+        handoff = context.handoff
+        refusal = None if handoff is None else refused_path(agent.id, handoff.hops, handoff.path)
+        if refusal is not None:
+            raise refusal
+        return Work(agent.id, context, around.sources, around.publish, around.others)
 
     async def analyze(params: AnalyzeThreat, context: CallContext) -> Assessment:
-        work = Work(agent.id, context, sources, publish)
+        work = work_of(context)
         assessment = await _told(ANALYZE_THREAT.name, params.alert_id or "", work, agent.analyze(params, work))
         await work.tell("finished", f"{assessment.verdict} ({assessment.confidence:.2f}): {assessment.summary}")
         return work.settle(assessment)
 
     def own(skill: Skill[Any, Any]) -> Binding[Any, Any]:
         async def run(params: Any, context: CallContext) -> Any:
-            work = Work(agent.id, context, sources, publish)
+            work = work_of(context)
             result = await _told(skill.method.name, "", work, skill.run(params, work))
             await work.tell("finished", skill.method.name)
             return result
@@ -71,27 +100,36 @@ async def listen(platform: Platform, agent: Agent, url: str, sources: Sources, p
         return bind(skill.method, run)
 
     async def describe(_params: Nothing, _context: CallContext) -> AgentDescription:
-        methods = [ANALYZE_THREAT.name, *(skill.method.name for skill in agent.skills), DESCRIBE.name]
         names = [tool.name for tool in agent.tools]
+        served = [method.name for method in methods]
         return AgentDescription(
-            agent.id, agent.description, methods, names, version(), list(map(described, agent.tools))
+            agent.id, agent.description, served, names, version(), list(map(described, agent.tools))
         )
 
     async def answer(status: str) -> HttpAnswer:
         return HttpAnswer(200, encode({"status": status}))
 
-    place = urlsplit(url)
-    return await serve(
-        [bind(ANALYZE_THREAT, analyze), *map(own, agent.skills), bind(DESCRIBE, describe)],
-        host=place.hostname or "127.0.0.1",
-        port=place.port or 0,
-        authenticate=platform.verifier(f"agent:{agent.id}").verify,
+    async def show() -> HttpAnswer:
+        return HttpAnswer(200, encode(card), headers={"Cache-Control": "max-age=60", "ETag": f'"{digest(card)}"'})
+
+    bindings = [bind(ANALYZE_THREAT, analyze), *map(own, agent.skills), bind(DESCRIBE, describe)]
+    methods = [binding.method for binding in bindings]
+    server = await serve(
+        bindings,
+        host=place.host,
+        port=place.port,
+        authenticate=process.verifier(f"agent:{agent.id}").verify,
         http_get={
             "/health/liveness": lambda: answer("alive"),
             "/health/readiness": lambda: answer("ready"),
+            CARD_PATH: show,
         },
-        headers=lambda: {"X-API-Version": "1.0", "X-AuroraSOC-Mode": platform.mode()},
+        headers=lambda: {"X-API-Version": "1.0", "X-AuroraSOC-Mode": process.mode()},
+        about=About(agent.id, version(), agent.description),
     )
+    url = place.url(server.port)
+    card = card_of(agent.id, agent.description, methods, url)
+    return server, RegisteredAgent(agent.id, url, digest(card))
 
 
 async def _told(method: str, subject: str, work: Work, answer: Awaitable[R]) -> R:

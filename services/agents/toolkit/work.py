@@ -7,12 +7,15 @@ Judgement never happens here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from services.agents.toolkit.handing import HAND_OFF, Answer, Grant, Others, Standing, bare, handed_on
 from services.agents.toolkit.records import Records, key_of, plain_json, record
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
@@ -20,13 +23,15 @@ from shared.clock import new_id, utc_now
 from shared.content import refusal_address
 from shared.contracts.agents import AGENT_CAPABILITIES, Assessment, Budget, Handoff, Thought
 from shared.contracts.claims import Citation, Finding, Refusal
-from shared.contracts.constants import ERROR_CODES, ErrorCode
+from shared.contracts.constants import ERROR_CODES, ErrorCode, Method
 from shared.contracts.fleet import ToolCall
 from shared.contracts.wire import encode
 from shared.errors import AuroraError
 from shared.rpc import CallContext
 
 A = TypeVar("A")
+P = TypeVar("P")
+R = TypeVar("R")
 Publish = Callable[[Thought | ToolCall], Awaitable[None]]
 Kind = Literal["started", "tool", "finding", "finished", "failed"]
 _TEXT = 500
@@ -40,8 +45,11 @@ _RETRY_SECONDS = 0.5
 class Work:
     """The state of one handoff: what it may do, what it did, what it could not check."""
 
-    def __init__(self, agent: str, context: CallContext, sources: Sources, publish: Publish) -> None:
-        handoff = context.handoff
+    def __init__(
+        self, agent: str, context: CallContext, sources: Sources, publish: Publish, others: Others | None = None
+    ) -> None:
+        handoff = self._handoff = context.handoff
+        self._others = others
         self.agent = agent
         self._caller = context.principal.id
         self._handoff_id = handoff.handoff_id if handoff is not None else new_id()
@@ -98,21 +106,87 @@ class Work:
         key = key_of(tool.name, plain)
         async with self._turns.setdefault(key, asyncio.Lock()):
             if key not in self._outcomes:
-                self._outcomes[key] = await self._call(tool, arguments, plain)
+                self._outcomes[key] = await self._call(tool.name, plain, partial(self._attempt, tool, arguments, plain))
         outcome = self._outcomes[key]
         return outcome if isinstance(outcome, Citation) else None
 
-    async def _call(self, tool: Tool[A], arguments: A, plain: dict[str, Any]) -> Citation | Refusal:
+    async def hand_off(
+        self,
+        agent: str,
+        method: Method[P, R],
+        params: P,
+        *,
+        reason: str,
+        capabilities: Collection[str] = AGENT_CAPABILITIES,
+        budget: Budget | None = None,
+    ) -> Answer[R] | None:
+        """Asks another agent and records its answer; None, with a note under `not_checked`, when it could not be asked.
+
+        It is granted no more than this handoff has: of `capabilities` those, and of the tool calls and seconds of
+        `budget` what is left, which is spent with that (without one, half of the calls). The same question again is
+        answered from its record. Whoever cancels this work cancels that too.
+        """
+        plain = plain_json({"agent": agent, "method": method.name, "params": params})
+        key = key_of(HAND_OFF, plain)
+        grant = Grant(budget or Budget(self._calls_left // 2, 600.0), capabilities, (), reason)
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            if key not in self._outcomes:
+                ask = partial(self._ask, agent, method, params, plain, grant)
+                self._outcomes[key] = await self._call(HAND_OFF, plain, ask)
+        outcome = self._outcomes[key]
+        if isinstance(outcome, Refusal):
+            return None
+        try:
+            return Answer(msgspec.convert(outcome.result, method.returns), outcome)
+        except msgspec.ValidationError:
+            # Cut to fit a record, in a place that the struct doesn't allow.
+            self._note(Refusal(tool=HAND_OFF, arguments=plain, reason=f"the answer of {agent} is too long to be used"))
+            return None
+
+    async def _ask(
+        self, agent: str, method: Method[P, R], params: P, plain: dict[str, Any], grant: Grant
+    ) -> Citation | Refusal:
+        """The other agent's answer as a record."""
+        others, place = self._others, None if self._others is None else self._others.place(agent)
+        reason = f"{agent} is not there" if place is None else self._spent()
+        if others is None or reason is not None:
+            return Refusal(tool=HAND_OFF, arguments=plain, reason=reason or "")
+        calls = min(grant.budget.tool_calls, self._calls_left)
+        budget, now = Budget(calls, grant.budget.seconds), utc_now()
+        evidence = [citation.id for citation in self.citations]
+        grant = replace(grant, budget=budget, evidence=evidence)
+        try:
+            handoff = handed_on(self._standing(), agent, (method.name, plain["params"]), grant, now=now, address=place)
+            self._calls_left -= calls
+            timeout = (handoff.deadline - now).total_seconds()
+            result = await others.call(agent, method, params, handoff=handoff, timeout=timeout)
+        except AuroraError as error:
+            reason = f"{agent}: {error.code.code} {error.message}"
+            return Refusal(tool=HAND_OFF, arguments=plain, reason=reason, code=error.code.code)
+        return record(self.agent, HAND_OFF, plain, bare(plain_json(result)), utc_now())
+
+    def _standing(self) -> Standing:
+        handoff = self._handoff
+        return Standing(
+            agent=self.agent,
+            handoff_id=self._handoff_id,
+            hops=0 if handoff is None else handoff.hops,
+            path=() if handoff is None else handoff.path,
+            deadline=self._deadline,
+            capabilities=self._capabilities,
+            investigation_id=self._investigation_id,
+        )
+
+    async def _call(
+        self, name: str, plain: dict[str, Any], attempt: Callable[[], Awaitable[Citation | Refusal]]
+    ) -> Citation | Refusal:
         started = utc_now()
-        if self._records is not None:
-            outcome = self._records.outcome(tool.name, plain)
-        else:
-            outcome = await self._attempt(tool, arguments, plain)
+        outcome = await attempt() if self._records is None else self._records.outcome(name, plain)
         if isinstance(outcome, Refusal):
             self._note(outcome)
             await self._tell_call(outcome, started)
         else:
-            thought = self.tell("tool", f"{tool.name} {_short(arguments)}", outcome.id)
+            thought = self.tell("tool", f"{name} {_short(plain)}", outcome.id)
             await asyncio.gather(thought, self._tell_call(outcome, started))
         return outcome
 
@@ -149,6 +223,9 @@ class Work:
     def _refusal(self, tool: Tool[Any]) -> str | None:
         if tool.permission is not None and tool.permission not in self._capabilities:
             return f"not granted ({tool.permission})"
+        return self._spent()
+
+    def _spent(self) -> str | None:
         if self._calls_left <= 0:
             return "the budget of tool calls is spent"
         return "out of time" if utc_now() >= self._deadline else None

@@ -1,0 +1,112 @@
+"""What an agent may hand on: the handoff to another agent, made from its own. Pure.
+
+Everything gets narrower on the way: the deadline is never later, capabilities are never more, the budget comes out of
+what is left, and no agent is asked by work that came through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Generic, Protocol, TypeVar
+
+from shared.contracts.agents import MAX_HOPS, Budget, Handoff
+from shared.contracts.claims import Citation
+from shared.contracts.constants import Method
+from shared.contracts.wire import encode
+from shared.errors import AuroraError, field_error
+
+P = TypeVar("P")
+R = TypeVar("R")
+#: The name under which an answer of another agent is recorded, like a tool's result.
+HAND_OFF = "hand_off"
+_ID_CHARS = 90
+_MAX_EVIDENCE = 100
+
+
+class Others(Protocol):
+    """The other agents, wherever they run."""
+
+    def place(self, agent: str) -> str | None:
+        """The instance for a new handoff, None when there is none."""
+
+    async def call(self, agent: str, method: Method[P, R], params: P, *, handoff: Handoff, timeout: float) -> R:
+        """The result. Raises AuroraError."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An agent's own place in the work: whose handoff it has, and what is left of it."""
+
+    agent: str
+    handoff_id: str
+    hops: int
+    path: Sequence[str]
+    deadline: datetime
+    capabilities: Collection[str]
+    investigation_id: str | None
+
+
+def refused_path(agent: str, hops: int, path: Sequence[str]) -> AuroraError | None:
+    """Why `agent` may not be asked by work that came this way, None when it may."""
+    if agent in path:
+        chain = " > ".join([*path, agent])
+        return field_error("params._meta.path", f"a cycle: {chain}")
+    if hops > MAX_HOPS or len(path) > MAX_HOPS:
+        return field_error("params._meta.hops", f"more than {MAX_HOPS} agents hand this on")
+    return None
+
+
+@dataclass(frozen=True)
+class Answer(Generic[R]):
+    """What another agent answered, and the record of it that a claim may cite."""
+
+    result: R
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What goes along with a request: never more than the agent has itself."""
+
+    budget: Budget
+    capabilities: Collection[str]
+    evidence: Sequence[str]
+    reason: str
+
+
+def handed_on(
+    standing: Standing, to: str, call: tuple[str, Any], grant: Grant, *, now: datetime, address: str | None
+) -> Handoff:
+    """The handoff for a call (method, params) to another agent. The same work asks for the same under the same id, so
+    that an agent which starts its work again is answered from what the other already did. Raises AURORA-4220 for a
+    cycle or a hop too many."""
+    path = [*standing.path, standing.agent]
+    refusal = refused_path(to, standing.hops + 1, path)
+    if refusal is not None:
+        raise refusal
+    asked = blake2b(encode([standing.handoff_id, to, *call]), digest_size=16).hexdigest()
+    deadline = min(standing.deadline, now + timedelta(seconds=grant.budget.seconds))
+    return Handoff(
+        handoff_id=f"{standing.handoff_id.partition('~')[0][:_ID_CHARS]}~{asked}",
+        from_=standing.agent,
+        to=to,
+        deadline=deadline,
+        hops=standing.hops + 1,
+        budget=Budget(grant.budget.tool_calls, max(0.0, (deadline - now).total_seconds())),
+        capabilities=sorted(set(grant.capabilities) & set(standing.capabilities)),
+        evidence=list(grant.evidence)[-_MAX_EVIDENCE:],
+        reason=grant.reason,
+        investigation_id=standing.investigation_id,
+        path=path,
+        address=address,
+    )
+
+
+def bare(result: Any) -> Any:
+    """An answer as it is recorded: what the other agent's tools brought has records of its own, named by their ids."""
+    if not isinstance(result, dict):
+        return result
+    return {**result, **{name: [] for name in ("citations", "refused") if name in result}}
