@@ -32,6 +32,8 @@ from services.siem.hunts.routes import routes as hunt_routes
 from services.siem.hunts.runs import HuntRuns
 from services.siem.hunts.service import HuntsService
 from services.siem.hunts.sigma import Narrowed, PastSigma
+from services.siem.intel.routes import routes as intel_routes
+from services.siem.intel.service import IntelService
 from services.siem.logs.query import parse, slow_forms
 from services.siem.logs.routes import routes as log_routes
 from services.siem.logs.service import Logs
@@ -135,6 +137,7 @@ async def start(platform: Platform) -> None:
             *quality_routes(Quality(database, processes.costs)),
             *promotion_routes(Promotion(past, rules)),
             *explanation_routes(Explanations(rules, past, ruleset, lists.compile)),
+            *intel_routes(IntelService(database)),
         ]
     )
     await _syslog(platform, settings, logs)

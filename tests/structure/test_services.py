@@ -48,6 +48,7 @@ DECLARED: dict[str, str] = {
     "siem/syslog/listeners.py": "the sockets of syslog",
     "siem/hunts/runs.py": "the workers and the clock of hunts",
     "siem/hunts/sigma.py": "a Sigma rule over the stored past",
+    "siem/intel/formats": "one file per format of imported intelligence: pure",
     "siem/logs/rows.py": "an event as a row of the log table: pure",
     "siem/logs/preparation.py": "what was received as rows, and back: the CPU work of intake",
     "siem/logs/writer.py": "group commit between intake and the store",
