@@ -231,10 +231,49 @@ def test_of_the_same_command_the_closest_process_counts() -> None:
     assert found == [{"command_line": "sh"}]
 
 
-def test_an_odd_pair_in_a_tree_is_quoted() -> None:
-    [sign] = endpoint.pair_signs([{"parent_executable": "C:\\x\\WINWORD.EXE", "executable": "C:\\y\\cmd.exe"}], CITED)
-    assert sign.kind == "office-shell"
-    assert '"winword" started "cmd"' in sign.claim
+def started(**changes: Any) -> dict[str, Any]:
+    """A process of the tree that a document program started."""
+    base = {
+        "parent_executable": "C:\\x\\WINWORD.EXE",
+        "executable": "C:\\y\\cmd.exe",
+        "timestamp": "2026-11-22T02:14:00.000Z",
+        "relation": "self",
+    }
+    return {**base, **changes}
+
+
+def past(count: int, days: int) -> Citation:
+    """So many starts of a pair in the weeks before."""
+    return citation({"count": count, "days": days, "hosts": 1, "first_seen": None, "last_seen": None})
+
+
+def test_a_document_that_starts_a_shell_is_told_with_the_command() -> None:
+    [pair] = endpoint.telling_pairs([started()])
+    [sign] = endpoint.pair_signs(pair, CITED, past(0, 0), past(3, 1))
+    assert (sign.kind, sign.weight) == ("office-shell", 0.85)
+    assert "cmd.exe" in sign.claim
+
+
+def test_a_pair_that_this_estate_shows_for_days_speaks_half_as_loud() -> None:
+    [pair] = endpoint.telling_pairs([started()])
+    [sign] = endpoint.pair_signs(pair, CITED, past(9, 4), None)
+    assert sign.weight == pytest.approx(0.85 / 2)
+    [once] = endpoint.pair_signs(pair, CITED, past(9, 1), None)
+    assert once.weight == 0.85
+
+
+def test_a_first_child_of_a_program_that_has_long_started_others_is_new_but_proves_little() -> None:
+    ordinary = started(parent_executable="C:\\app\\agent.exe", executable="C:\\app\\tool.exe")
+    [pair] = endpoint.telling_pairs([ordinary])
+    [sign] = endpoint.pair_signs(pair, CITED, past(0, 0), past(400, 12))
+    assert (sign.kind, sign.weight < SUSPICIOUS_FROM) == ("new-pair", True)
+    assert endpoint.pair_signs(pair, CITED, past(0, 0), past(4, 1)) == []
+
+
+def test_only_odd_pairs_are_looked_at_beyond_the_alerts_own_processes() -> None:
+    stranger = started(parent_executable="C:\\a.exe", executable="C:\\b.exe", relation="descendant")
+    odd = started(relation="ancestor")
+    assert [pair.child for pair in endpoint.telling_pairs([stranger, odd])] == ["C:\\y\\cmd.exe"]
 
 
 def test_of_many_events_the_telling_ones_are_looked_at_and_the_rest_evenly() -> None:

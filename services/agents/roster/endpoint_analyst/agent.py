@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from services.agents.roster.endpoint_analyst import judgement
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
@@ -19,6 +21,7 @@ from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
 from services.agents.toolkit.tools.commands import DECODE_COMMAND
+from services.agents.toolkit.tools.history import PAIR_HISTORY, PairArguments
 from services.agents.toolkit.tools.logs import ACTIVITY, GET_EVENT, ActivityArguments, ActivityField
 from services.agents.toolkit.tools.processes import PROCESS_TREE, TreeArguments
 from services.agents.toolkit.work import Work
@@ -29,6 +32,10 @@ _MAX_TREES = 4
 _MAX_PROCESSES = 60
 _MAX_SESSIONS = 4
 _BEFORE, _AFTER = timedelta(minutes=10), timedelta(minutes=30)
+#: Pairs of parent and child whose past is asked for, how far back, and what just before belongs to the same action.
+_MAX_PAIRS = 4
+_HISTORY = timedelta(days=14)
+_RECENT = timedelta(minutes=30)
 
 
 class EndpointAnalyst:
@@ -36,7 +43,9 @@ class EndpointAnalyst:
 
     id = "endpoint_analyst"
     description = "Process trees, decoded command lines, what the process and its session did before and after"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, PROCESS_TREE, ACTIVITY, DECODE_COMMAND)
+    tools: Sequence[Tool[Any]] = (
+        GET_ALERT_TOOL, GET_EVENT, PROCESS_TREE, PAIR_HISTORY, ACTIVITY, DECODE_COMMAND,
+    )  # fmt: skip
     skills: Sequence[Skill[Any, Any]] = ()
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
@@ -74,7 +83,7 @@ class EndpointAnalyst:
 
     async def _tree_signs(self, tree: Citation, work: Work) -> tuple[list[Sign], list[str]]:
         processes = tree.result["processes"][:_MAX_PROCESSES]
-        signs = judgement.pair_signs(processes, tree) + judgement.discovery_signs(_lines(processes), tree)
+        signs = judgement.discovery_signs(_lines(processes), tree) + await self._pair_signs(processes, tree, work)
         texts: list[str] = []
         for process in judgement.distinct(processes):
             found, hidden = await command_signs(process["command_line"], tree, work)
@@ -84,6 +93,26 @@ class EndpointAnalyst:
             names = ", ".join(quote(process.get("name", ""), 40) for process in processes[:6])
             work.ruled_out.append(f"attack behaviour in {len(processes)} process(es) of the tree: {names}")
         return signs, texts
+
+    async def _pair_signs(self, processes: Sequence[Mapping[str, Any]], tree: Citation, work: Work) -> list[Sign]:
+        """Who started whom, held against what this estate did in the weeks before."""
+        signs: list[Sign] = []
+        for pair in judgement.telling_pairs(processes)[:_MAX_PAIRS]:
+            until = pair.moment - _RECENT
+            arguments = PairArguments(
+                field_a="process.parent.executable",
+                value_a=pair.parent,
+                field_b="process.executable",
+                value_b=pair.child,
+                since=until - _HISTORY,
+                until=until,
+            )
+            past = await work.use(PAIR_HISTORY, arguments)
+            others = None
+            if past is not None and past.result["count"] == 0:
+                others = await work.use(PAIR_HISTORY, replace(arguments, field_b=None, value_b=None))
+            signs += judgement.pair_signs(pair, tree, past, others)
+        return signs
 
     async def _deeds(self, events: Sequence[Seen], work: Work) -> list[Sign]:
         """What the alert's processes and sessions did besides."""

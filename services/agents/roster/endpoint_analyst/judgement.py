@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import msgspec
 import re2
 
-from services.agents.roster.endpoint_analyst.lineage import odd_pairs
+from services.agents.roster.endpoint_analyst.lineage import Pair, odd_pairs
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.process_tree import base_name
 from services.agents.toolkit.signs import Sign
@@ -31,6 +33,12 @@ DEED_WEIGHT = {
 #: Questions of different kinds about host, accounts and network, and how much so many of them say.
 _DISCOVERY = ((8, 0.7), (6, 0.6), (4, 0.4))
 _ORDINARY_TREE = 0.35
+#: A pair that was seen so often, on so many days, is how this estate is run: half of its word is left.
+_SOME_TIMES, _SOME_DAYS = 5, 3
+_ORDINARY = 0.5
+#: A program that has started others so often here and now starts something new.
+_MANY_STARTS = 50
+_NEW = 0.3
 
 
 def clean(level: Severity, trees: Sequence[Citation]) -> float:
@@ -51,16 +59,55 @@ def distinct(processes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(closest.values())
 
 
-def pair_signs(processes: Sequence[Mapping[str, Any]], tree: Citation) -> list[Sign]:
-    """Parents and children that seldom belong together."""
-    signs = []
+@dataclass(frozen=True, slots=True)
+class StartedPair:
+    """A program that started another: full paths, the child's command line, when, and what knowledge says of it."""
+
+    parent: str
+    child: str
+    command_line: str
+    moment: datetime
+    known: tuple[Pair, ...]
+
+
+def telling_pairs(processes: Sequence[Mapping[str, Any]]) -> list[StartedPair]:
+    """The pairs of a tree that are worth a look into the past: those that seldom belong together, then those of the
+    alert's own processes; each once."""
+    found: dict[tuple[str, str], tuple[bool, StartedPair]] = {}
     for process in processes:
-        parent = base_name(process.get("parent_executable", ""))
-        child = base_name(process.get("executable", "") or process.get("name", ""))
-        for pair in odd_pairs(parent, child):
-            claim = f"{pair.text}: {quote(parent, 60)} started {quote(process.get('command_line', child))}"
-            signs.append(Sign(pair.id, claim, pair.weight, pair.techniques, tree))
+        parent, child = process.get("parent_executable", ""), process.get("executable", "") or process.get("name", "")
+        known = tuple(odd_pairs(base_name(parent), base_name(child)))
+        own = process.get("relation", "self") == "self"
+        if parent and child and (known or own):
+            moment = datetime.fromisoformat(process["timestamp"])
+            pair = StartedPair(parent, child, process.get("command_line", child), moment, known)
+            found.setdefault((parent, child), (not known, pair))
+    return [pair for _, pair in sorted(found.values(), key=lambda item: item[0])]
+
+
+def pair_signs(pair: StartedPair, tree: Citation, past: Citation | None, others: Citation | None) -> list[Sign]:
+    """What a pair says: half of it where the estate shows it for days (`past`); and that it is new, where the parent
+    has long started other programs here (`others`, asked for a pair that was never seen)."""
+    name = quote(base_name(pair.parent), 60)
+    factor = _ORDINARY if past is not None and _is_ordinary(past.result) else 1.0
+    signs = [
+        Sign(
+            known.id,
+            f"{known.text}: {name} started {quote(pair.command_line)}",
+            known.weight * factor,
+            known.techniques,
+            tree,
+        )
+        for known in pair.known
+    ]
+    if others is not None and others.result["count"] >= _MANY_STARTS and others.result["days"] >= _SOME_DAYS:
+        told = f"{name} started {quote(base_name(pair.child), 60)} for the first time in two weeks"
+        signs.append(Sign("new-pair", f"{told}, after {others.result['count']} starts of others", _NEW, (), others))
     return signs
+
+
+def _is_ordinary(past: Mapping[str, Any]) -> bool:
+    return bool(past["count"] >= _SOME_TIMES and past["days"] >= _SOME_DAYS)
 
 
 class Question(msgspec.Struct, frozen=True):
