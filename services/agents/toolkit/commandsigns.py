@@ -12,6 +12,8 @@ from shared.contracts.investigations import Citation
 
 #: That something is hidden at all says a little; what is inside says the rest.
 _HIDDEN_WEIGHT = 0.3
+#: Every script sets variables.
+_ORDINARY = frozenset({"variables"})
 
 
 async def command_signs(command: str, carrier: Citation, work: Work) -> tuple[list[Sign], list[str]]:
@@ -27,7 +29,8 @@ async def command_signs(command: str, carrier: Citation, work: Work) -> tuple[li
     hidden = [layer for layer in decoded.result["layers"] if work.may_read(len(layer["text"]))]
     for layer in hidden:
         encoding = f"text hidden in a command line ({layer['encoding']}): {quote(layer['text'])}"
-        signs.append(Sign("hidden-text", encoding, _HIDDEN_WEIGHT, ("T1027",), decoded))
+        if layer["encoding"] not in _ORDINARY:
+            signs.append(Sign("hidden-text", encoding, _HIDDEN_WEIGHT, ("T1027",), decoded))
         signs += _signs(layer["text"], f"hidden text {quote(layer['text'])}", decoded)
     return signs, [layer["text"] for layer in hidden]
 

@@ -1,4 +1,5 @@
-"""Takes command lines apart: base64 (UTF-8, UTF-16LE), hex, gzip, character codes, concatenation; nested, bounded.
+"""Takes command lines apart: base64 (UTF-8, UTF-16LE), hex, gzip, deflate, character codes, concatenation, format
+strings, reversed and replaced text, variables of cmd and sh, characters that nobody sees; nested, bounded.
 
 Pure. Attackers write the input, so depth, length and the number of layers are limited, and nothing is ever run.
 """
@@ -38,6 +39,26 @@ _CODE_LIST = re.compile(r"(?:\b\d{2,3}\b\s*,\s*){7,}\d{2,3}\b")
 _JOINED = re.compile(r"""(?:(['"])[^'"]{0,400}\1\s*\+\s*){1,200}(['"])[^'"]{0,400}\2""")
 _LITERAL = re.compile(r"""(['"])([^'"]{0,400})\1""")
 _ESCAPES = re.compile(r"(?<=\w)[`^](?=\w)")
+_FORMAT = re.compile(
+    r"""(['"])((?:\{\d{1,2}\}[^'"{}]{0,60}){2,60})\1\s*-f\s*((?:(['"])[^'"]{0,400}\4\s*,?\s*){2,60})""", re.IGNORECASE
+)
+_PLACE = re.compile(r"\{(\d{1,2})\}")
+_REVERSED = re.compile(r"""(['"])([^'"]{8,4000})\1\s*(?:\)\s*)?\[\s*-\s*1\s*\.\.|(['"])([^'"]{8,4000})\3\s*\[::-1\]""")
+_REPLACED = re.compile(
+    r"""(['"])([^'"]{4,4000})\1\s*\)?\s*(?:-c?replace\s*|\.replace\s*\(\s*)(['"])([^'"]{1,40})\3\s*,\s*(['"])([^'"]{0,40})\5""",
+    re.IGNORECASE,
+)
+_SET = re.compile(r"""\bset\s+"?([A-Za-z_]\w{0,30})=([^&|"\r\n]{1,400})""", re.IGNORECASE)
+_CMD_VARIABLE = re.compile(r"[%!]([A-Za-z_]\w{0,30})(?::~(-?\d{1,3})(?:,(-?\d{1,3}))?)?[%!]")
+_SH_SET = re.compile(
+    r"""(?:^|[;&\s])([A-Za-z_]\w{0,30})=(?:'([^']{1,400})'|"([^"$]{1,400})"|([\w./:-]{1,400}))(?=[;&\s])"""
+)
+_SH_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w{0,30})\}?")
+_OCTAL = re.compile(r"(?:\\[0-3]?[0-7]{2}){6,}")
+#: Characters that don't show: format characters such as zero-width spaces and direction marks, and soft hyphens.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
+)
 
 
 def decode(command: str) -> list[Layer]:
@@ -93,17 +114,29 @@ def _texts(data: bytes) -> Iterator[tuple[str, str]]:
     try:
         inside = data.decode("utf-8")
     except UnicodeDecodeError:
-        return
+        inside = ""
     if _readable(inside):
         yield "", inside
+    elif (inflated := _inflated(data)) is not None:
+        for encoding, text in _texts(inflated):
+            yield f"+deflate{encoding}", text
 
 
 def _unpacked(data: bytes) -> bytes | None:
-    unpacker = zlib.decompressobj(wbits=47)
     try:
-        return unpacker.decompress(data, MAX_OUTPUT)
+        return zlib.decompressobj(wbits=47).decompress(data, MAX_OUTPUT)
     except zlib.error:
         return None
+
+
+def _inflated(data: bytes) -> bytes | None:
+    """Raw deflate, as PowerShell's DeflateStream reads it. It has no mark at its start, so only whole text counts."""
+    try:
+        unpacker = zlib.decompressobj(wbits=-15)
+        text = unpacker.decompress(data, MAX_OUTPUT)
+    except zlib.error:
+        return None
+    return text if len(text) >= _MIN_BASE64 and (unpacker.eof or unpacker.unconsumed_tail) else None
 
 
 def _readable(text: str) -> bool:
@@ -149,10 +182,60 @@ def _escape_layers(text: str) -> Iterator[tuple[str, str]]:
         yield "escape characters", _ESCAPES.sub("", text)
 
 
+def _format_layers(text: str) -> Iterator[tuple[str, str]]:
+    for match in _FORMAT.finditer(text):
+        values = [value for _, value in _LITERAL.findall(match.group(3))]
+        if all(int(place) < len(values) for place in _PLACE.findall(match.group(2))):
+            yield "format string", _PLACE.sub(lambda place, values=values: values[int(place.group(1))], match.group(2))
+
+
+def _turned_layers(text: str) -> Iterator[tuple[str, str]]:
+    for match in _REVERSED.finditer(text):
+        yield "reversed", (match.group(2) or match.group(4))[::-1]
+    for match in _REPLACED.finditer(text):
+        yield "replaced", match.group(2).replace(match.group(4), match.group(6))
+
+
+def _variable_layers(text: str) -> Iterator[tuple[str, str]]:
+    """The command with the values of the variables that it sets itself."""
+    cmd = {name.lower(): value for name, value in _SET.findall(text)}
+    if cmd:
+        inside = _CMD_VARIABLE.sub(lambda use: _cut(cmd.get(use.group(1).lower()), use), text)
+        yield "variables", inside
+    sh = {name: single or double or bare for name, single, double, bare in _SH_SET.findall(text)}
+    if sh:
+        yield "variables", _SH_VARIABLE.sub(lambda use: sh.get(use.group(1), use.group()), text)
+
+
+def _cut(value: str | None, use: re.Match[str]) -> str:
+    """`%name:~start,length%` as cmd reads it; an unknown variable stays as it is written."""
+    if value is None or use.group(2) is None:
+        return use.group() if value is None else value
+    rest = value[int(use.group(2)) :]
+    return rest if use.group(3) is None else rest[: int(use.group(3))]
+
+
+def _octal_layers(text: str) -> Iterator[tuple[str, str]]:
+    for match in _OCTAL.finditer(text):
+        codes = [int(code, 8) for code in match.group().split("\\")[1:]]
+        for encoding, inside in _texts(bytes(code & 0xFF for code in codes)):
+            yield f"octal{encoding}", inside
+
+
+def _unseen_layers(text: str) -> Iterator[tuple[str, str]]:
+    if _UNSEEN.search(text):
+        yield "unseen characters", _UNSEEN.sub("", text)
+
+
 _READERS: tuple[Callable[[str], Iterator[tuple[str, str]]], ...] = (
     _base64_layers,
     _hex_layers,
     _char_layers,
+    _octal_layers,
     _joined_layers,
+    _format_layers,
+    _turned_layers,
+    _variable_layers,
     _escape_layers,
+    _unseen_layers,
 )

