@@ -8,20 +8,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.orchestrator.dispatch.service import Dispatcher
+from services.orchestrator.investigations.opinion import NoOpinion
 from services.orchestrator.investigations.service import InvestigationsService
+from services.orchestrator.investigations.telling import Telling
 from services.orchestrator.investigations.work import Workers
 from services.orchestrator.settings import OrchestratorSettings
 from shared.bus import Bus
 from shared.client import Client
 from shared.clock import new_id, utc_now
-from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, AnalyzeThreat, Assessment
+from shared.contracts.agents import ANALYZE_THREAT, AnalyzeThreat, Assessment
 from shared.contracts.alerts import ALERT_CREATED, GET_ALERT, Alert, AlertChanged
 from shared.contracts.common import Observable
 from shared.contracts.events import CloudEvent
@@ -31,13 +34,15 @@ from shared.contracts.investigations import (
     Investigation,
     InvestigationQuery,
 )
+from shared.contracts.reports import WRITE_REPORT, Report, ReportRequest
+from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan, ResponseRequest
 from shared.contracts.wire import decode
 from shared.errors import ALERT_NOT_FOUND, AuroraError
 from shared.http import Call, application, bind
 from shared.identity import ROLE_PERMISSIONS, Principal, service_principal
 from shared.outbox import Outbox, event_bytes
 from shared.postgres import Database
-from shared.rpc import CallContext, Peer, PeerLimits, serve
+from shared.rpc import CallContext, Fleet, PeerLimits, serve
 from shared.rpc import bind as bind_method
 from tests.roles import migrated
 from tests.shapes import alert
@@ -45,6 +50,8 @@ from tests.stack import Servers
 
 MIGRATIONS = Path(__file__).parents[1] / "services" / "orchestrator" / "migrations"
 ANALYST = Principal("user_ada", "user", "ada", "analyst", ROLE_PERMISSIONS["analyst"])
+#: Three who vote; tests name more where they need them.
+TEAM: tuple[str, ...] = ("triage", "endpoint_analyst", "threat_intel")
 Answer = Callable[[AnalyzeThreat, CallContext], Awaitable[Assessment]]
 
 
@@ -69,6 +76,8 @@ class Specialists:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, CallContext, AnalyzeThreat]] = field(default_factory=list)
+    plans: list[ResponseRequest] = field(default_factory=list)
+    reports: list[ReportRequest] = field(default_factory=list)
 
     def handler(self, agent: str) -> Answer:
         async def analyze(params: AnalyzeThreat, context: CallContext) -> Assessment:
@@ -77,6 +86,14 @@ class Specialists:
             return assessed(agent) if answer is None else await answer(params, context)
 
         return analyze
+
+    async def plan(self, request: ResponseRequest, _context: CallContext) -> ResponsePlan:
+        self.plans.append(request)
+        return ResponsePlan(steps=[], not_planned=["nothing that was cited"])
+
+    async def write(self, request: ReportRequest, _context: CallContext) -> Report:
+        self.reports.append(request)
+        return Report(title="Report", markdown="# Report", sections=[])
 
     def agents(self) -> list[str]:
         return [agent for agent, _, _ in self.asked]
@@ -93,11 +110,26 @@ class Room:
     investigations: InvestigationsService
     specialists: Specialists
     settings: OrchestratorSettings
+    team: tuple[str, ...]
+
+    def workers(self) -> Workers:
+        """A worker that nobody has started yet."""
+        telling = Telling(self.bus)
+        return Workers(
+            self.database,
+            self.outbox,
+            self.dispatcher,
+            self.investigations,
+            telling,
+            NoOpinion(),
+            self.settings,
+            self.team,
+        )
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[asyncio.Task[None]]:
         """One worker with its lease; cancelled at the end of the block."""
-        workers = Workers(self.database, self.outbox, self.dispatcher, self.investigations.queued, self.settings)
+        workers = self.workers()
         tasks = [asyncio.create_task(workers.run()), asyncio.create_task(workers.keep_leases())]
         try:
             yield tasks[0]
@@ -124,9 +156,10 @@ async def _anyone(_request: web.Request) -> Principal:
 
 
 @asynccontextmanager
-async def orchestrator(servers: Servers) -> AsyncIterator[Room]:
-    """Postgres, JetStream, three specialists, and a siem that knows every alert but those that end in 9."""
+async def orchestrator(servers: Servers, team: tuple[str, ...] = TEAM, **changes: float) -> AsyncIterator[Room]:
+    """Postgres, JetStream, a team of specialists, and a siem that knows every alert but those that end in 9."""
     settings = OrchestratorSettings(unreachable_seconds=1.0, lease_seconds=1.5, step_seconds=10.0)
+    settings = replace(settings, **changes)  # type: ignore[arg-type]
     specialists = Specialists()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(migrated(servers, "orchestrator", MIGRATIONS))
@@ -137,31 +170,33 @@ async def orchestrator(servers: Servers) -> AsyncIterator[Room]:
         app = application("siem", [bind(GET_ALERT, _get_alert)], authenticate=_anyone, mode=lambda: "monitor")
         siem = await stack.enter_async_context(TestServer(app))
         client = await stack.enter_async_context(Client(str(siem.make_url("/")), token=lambda: "any"))
-        peers: dict[str, Peer] = {}
-        for agent in AGENT_IDS:
-            peers[agent] = await _specialist(stack, agent, specialists)
+        addresses: dict[str, str] = {agent: await _specialist(stack, agent, specialists) for agent in team}
+        agents = Fleet(lambda _agent: "any", addresses, PeerLimits(connect_seconds=0.5))
+        stack.push_async_callback(agents.close)
         outbox = Outbox(database, bus, "orchestrator")
-        dispatcher = Dispatcher(database, peers, settings)
-        investigations = InvestigationsService(database, outbox, dispatcher, client)
-        yield Room(database, bus, outbox, dispatcher, investigations, specialists, settings)
+        dispatcher = Dispatcher(database, agents, settings)
+        investigations = InvestigationsService(database, outbox, dispatcher, client, settings)
+        yield Room(database, bus, outbox, dispatcher, investigations, specialists, settings, team)
 
 
-async def _specialist(stack: AsyncExitStack, agent: str, specialists: Specialists) -> Peer:
+async def _specialist(stack: AsyncExitStack, agent: str, specialists: Specialists) -> str:
     server = await serve(
-        [bind_method(ANALYZE_THREAT, specialists.handler(agent))],
+        [
+            bind_method(ANALYZE_THREAT, specialists.handler(agent)),
+            bind_method(PLAN_RESPONSE, specialists.plan),
+            bind_method(WRITE_REPORT, specialists.write),
+        ],
         host="127.0.0.1",
         port=0,
         authenticate=lambda _token: service_principal("orchestrator"),
     )
     stack.push_async_callback(server.close, 0.1)
-    return await stack.enter_async_context(
-        Peer(f"ws://127.0.0.1:{server.port}/", lambda: "any", PeerLimits(connect_seconds=0.5))
-    )
+    return f"ws://127.0.0.1:{server.port}/"
 
 
-async def created(room: Room, alert_id: str) -> tuple[CloudEvent, AlertChanged]:
+async def created(room: Room, alert_id: str, **changes: Any) -> tuple[CloudEvent, AlertChanged]:
     """The event of a new alert, as the bus delivers it."""
-    data = AlertChanged(alert(alert_id), [])
+    data = AlertChanged(alert(alert_id, **changes), [])
     event = decode(event_bytes(ALERT_CREATED, data, service="siem", event_id=new_id()), CloudEvent)
     await room.investigations.on_alert(event, data)
     return event, data

@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from services.orchestrator.dispatch import routes as dispatch_routes
 from services.orchestrator.dispatch.service import Dispatcher
+from services.orchestrator.fleet import events as fleet_events
+from services.orchestrator.fleet import routes as fleet_routes
+from services.orchestrator.fleet.service import FleetService
 from services.orchestrator.investigations import events
 from services.orchestrator.investigations import routes as investigation_routes
+from services.orchestrator.investigations.merging import outcome_of
+from services.orchestrator.investigations.opinion import NoOpinion
 from services.orchestrator.investigations.service import InvestigationsService
+from services.orchestrator.investigations.telling import Telling
 from services.orchestrator.investigations.work import Workers
+from services.orchestrator.replays import routes as replay_routes
+from services.orchestrator.replays.service import ReplaysService
 from services.orchestrator.settings import OrchestratorSettings
 from shared.client import Client
-from shared.rpc import Peer
+from shared.registry import Directory, Where
+from shared.rpc import Fleet
 from shared.runtime import Platform
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def start(platform: Platform) -> None:
-    """Opens the stores and the peers, starts the workers, serves."""
+    """Opens the stores, follows the agents, starts the workers, serves."""
     settings = platform.settings(OrchestratorSettings)
     database = await platform.postgres(MIGRATIONS)
     outbox = await platform.outbox(database)
     siem = Client(settings.siem_url, token=lambda: platform.signer.own_token("siem"))
     platform.on_stop(siem.close)
-    dispatcher = Dispatcher(database, _peers(platform, settings), settings)
-    investigations = InvestigationsService(database, outbox, dispatcher, siem)
-    workers = Workers(database, outbox, dispatcher, investigations.queued, settings)
+    agents = Fleet(lambda agent: platform.signer.own_token(f"agent:{agent}"), settings.agent_urls or {})
+    platform.on_stop(agents.close)
+    fleet = FleetService(database, agents, settings.tool_call_days)
+
+    def changed(there: Where) -> None:
+        agents.follow(there)
+        fleet.follow(directory.registrations)
+
+    directory = Directory(changed)
+    dispatcher = Dispatcher(database, agents, settings, fleet.keep)
+    investigations = InvestigationsService(database, outbox, dispatcher, siem, settings)
+    telling = Telling(await platform.bus())
+    workers = Workers(database, outbox, dispatcher, investigations, telling, NoOpinion(), settings)
+    replays = ReplaysService(investigations, dispatcher, agents, fleet, outcome_of, settings.step_seconds)
+    platform.spawn("fleet", directory.follow(await platform.bus()))
+    platform.spawn("tool-calls", fleet_events.listen(await platform.bus(), fleet))
+    platform.spawn("tool-calls-retention", fleet.clean())
     platform.spawn("alerts", events.listen(await platform.bus(), investigations))
+    platform.spawn("alert-updates", events.listen_to_updates(await platform.bus(), investigations))
     platform.spawn("leases", workers.keep_leases())
     for number in range(settings.parallel_investigations):
         platform.spawn(f"worker-{number}", workers.run())
-    await platform.serve([*dispatch_routes.routes(dispatcher), *investigation_routes.routes(investigations)])
-
-
-def _peers(platform: Platform, settings: OrchestratorSettings) -> dict[str, Peer]:
-    peers = {}
-    for agent, url in (settings.agent_urls or {}).items():
-        peers[agent] = Peer(url, partial(platform.signer.own_token, f"agent:{agent}"))
-        platform.on_stop(peers[agent].close)
-    return peers
+    await platform.serve(
+        [
+            *dispatch_routes.routes(dispatcher),
+            *investigation_routes.routes(investigations),
+            *fleet_routes.routes(fleet),
+            *replay_routes.routes(replays),
+        ]
+    )

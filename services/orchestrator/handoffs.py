@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.agents import Budget, Handoff
+from shared.contracts.fleet import ToolCall
 from shared.contracts.investigations import DispatchRecord
 
 
@@ -36,3 +37,11 @@ class Stored:
     handoff: Handoff | None
     capabilities: list[str]
     budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCall:
+    """A tool call that is kept; `delivered`: the answer of its handoff rests on it."""
+
+    call: ToolCall
+    delivered: bool

@@ -18,7 +18,18 @@ class OrchestratorSettings:
     step_seconds: float = 60.0
     # tool calls a specialist may make for one handoff
     step_tool_calls: int = 40
+    # what the specialists of one round may spend together: tool calls, and seconds of each of them added up
+    round_tool_calls: int = 300
+    round_seconds: float = 300.0
     # how long an unreachable specialist is tried before its step counts as failed
     unreachable_seconds: float = 30.0
     # a claimed investigation whose process stops renewing is taken over after this
     lease_seconds: float = 10.0
+    # an alert joins an investigation whose alerts were seen so near to it
+    join_seconds: float = 1800.0
+    # and which is open, or ended no longer ago than this
+    join_ended_seconds: float = 600.0
+    # an investigation goes on for an alert that was seen again this long after its end, at the earliest
+    continue_seconds: float = 60.0
+    # days that tool calls are kept; what an investigation rests on is part of it and stays
+    tool_call_days: int = 90

@@ -118,10 +118,9 @@ async def start(platform: Platform) -> None:
     worker = Worker(database, rows, ruleset, detection, coverage, outbox, PastEngine, alone=alone)
     joins = AuditJoins(database, worklist, rows, ruleset, detection, outbox, evaluate_rows)
     platform.spawn("audit-joins", joins.run())
-    settling = Settling(database, correlations, detection, outbox)
-    platform.spawn("correlations", settling.run())
-    platform.spawn("correlations-prune", settling.prune())
+    _settle(platform, Settling(database, correlations, detection, outbox))
     platform.spawn("investigations", alert_events.listen(await platform.bus(), alerts))
+    platform.spawn("investigation-joins", alert_events.listen_to_joins(await platform.bus(), alerts))
     await platform.serve(
         [
             *log_routes(logs),
@@ -141,6 +140,11 @@ async def start(platform: Platform) -> None:
         ]
     )
     await _syslog(platform, settings, logs)
+
+
+def _settle(platform: Platform, settling: Settling) -> None:
+    platform.spawn("correlations", settling.run())
+    platform.spawn("correlations-prune", settling.prune())
 
 
 async def _retention(platform: Platform, database: Database) -> Retention:

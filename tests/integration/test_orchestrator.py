@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +12,11 @@ import pytest_asyncio
 
 from services.orchestrator.dispatch import store as dispatches
 from services.orchestrator.dispatch.service import Dispatcher
-from services.orchestrator.investigations import domain
-from services.orchestrator.investigations.work import Workers
+from services.orchestrator.investigations import merging
+from services.orchestrator.investigations.rounds import Round
 from services.orchestrator.settings import OrchestratorSettings
 from shared.clock import utc_now
-from shared.contracts.agents import AGENT_IDS, AnalyzeThreat, Assessment
+from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.common import Observable
 from shared.contracts.investigations import (
     DispatchQuery,
@@ -26,8 +26,8 @@ from shared.contracts.investigations import (
 )
 from shared.errors import AGENT_NOT_FOUND, ALERT_NOT_FOUND, INTERNAL, UNAVAILABLE, VALIDATION, AuroraError
 from shared.identity import Principal
-from shared.rpc import CallContext, Peer, PeerLimits
-from tests.orchestrator import ANALYST, Room, assessed, created, only, orchestrator
+from shared.rpc import CallContext, Fleet, PeerLimits
+from tests.orchestrator import ANALYST, TEAM, Room, assessed, created, only, orchestrator
 from tests.stack import Servers
 
 
@@ -45,7 +45,7 @@ async def test_an_alert_becomes_one_investigation_with_a_cited_verdict(room: Roo
     async with room.working():
         investigation = await room.ended((await only(room, "ALRT-2026-000001")).id)
     assert (investigation.status, investigation.verdict, investigation.severity) == ("completed", "malicious", "high")
-    assert [(step.agent, step.status) for step in investigation.steps] == [(agent, "completed") for agent in AGENT_IDS]
+    assert [(step.agent, step.status) for step in investigation.steps] == [(agent, "completed") for agent in TEAM]
     delivered = {citation.id for citation in investigation.citations}
     assert all(delivered.issuperset(finding.citations) for finding in investigation.findings)
     assert len(investigation.findings) == 3
@@ -99,8 +99,7 @@ async def test_a_worker_that_dies_in_a_step_loses_and_repeats_nothing(room: Room
 
     room.specialists.answers["endpoint_analyst"] = slow
     await created(room, "ALRT-2026-000005")
-    workers = Workers(room.database, room.outbox, room.dispatcher, room.investigations.queued, room.settings)
-    first = asyncio.create_task(workers.run())
+    first = asyncio.create_task(room.workers().run())
     async with asyncio.timeout(10):
         await asked.wait()
     first.cancel()  # without giving its lease back, as kill -9 does
@@ -108,7 +107,7 @@ async def test_a_worker_that_dies_in_a_step_loses_and_repeats_nothing(room: Room
     async with room.working():
         investigation = await room.ended((await only(room, "ALRT-2026-000005")).id)
     assert investigation.status == "completed"
-    assert sorted(step.agent for step in investigation.steps) == sorted(AGENT_IDS)
+    assert sorted(step.agent for step in investigation.steps) == sorted(TEAM)
     assert room.specialists.agents().count("triage") == 1
     handoffs = {c.handoff.handoff_id for agent, c, _ in room.specialists.asked if c.handoff and agent != "triage"}
     assert len(handoffs) == 2, "the same handoffs were sent again, not others"
@@ -211,10 +210,11 @@ async def test_a_dispatch_that_can_not_be_made_is_refused_before_it_is_sent(
 
 async def test_a_dispatch_to_an_agent_that_is_down_says_so_and_is_recorded(room: Room) -> None:
     settings = OrchestratorSettings(unreachable_seconds=0.2)
-    async with Peer("ws://127.0.0.1:9/", lambda: "any", PeerLimits(connect_seconds=0.2)) as nobody:
-        dispatcher = Dispatcher(room.database, {"triage": nobody}, settings)
-        with pytest.raises(AuroraError) as refusal:
-            await dispatcher.dispatch(DispatchRequest(agent="triage", params={}), ANALYST)
+    nobody = Fleet(lambda _agent: "any", {"triage": "ws://127.0.0.1:9/"}, PeerLimits(connect_seconds=0.2))
+    dispatcher = Dispatcher(room.database, nobody, settings)
+    with pytest.raises(AuroraError) as refusal:
+        await dispatcher.dispatch(DispatchRequest(agent="triage", params={}), ANALYST)
+    await nobody.close()
     assert refusal.value.code is UNAVAILABLE
     [record] = (await room.dispatcher.list_dispatches(DispatchQuery(status="failed"))).items
     assert record.error is not None
@@ -255,13 +255,13 @@ async def test_an_answer_that_the_store_can_not_hold_fails_its_step_and_not_the_
 async def test_an_investigation_that_breaks_ends_as_failed_and_the_next_goes_on(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = domain.merge
+    whole = merging.merge
 
-    def breaking(assessments: Mapping[str, Assessment], failures: Mapping[str, str]) -> domain.Outcome:
-        monkeypatch.setattr(domain, "merge", whole)
+    def breaking(_rounds: Sequence[Round]) -> merging.Outcome:
+        monkeypatch.setattr(merging, "merge", whole)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(domain, "merge", breaking)
+    monkeypatch.setattr(merging, "merge", breaking)
     await created(room, "ALRT-2026-000012")
     await created(room, "ALRT-2026-000013")
     async with room.working():

@@ -36,23 +36,27 @@ from shared.identity import Principal
 from shared.log import get_logger
 from shared.pages import decode_position, encode_position
 from shared.postgres import Connection, Database
-from shared.rpc import Peer
+from shared.rpc import Fleet
 
 _RETRY_SECONDS = 0.5
 _log = get_logger("dispatch")
 
 
 class Dispatcher:
-    """Calls specialists and keeps what they were asked and what they said."""
+    """Calls specialists and keeps what they were asked and what they said; `keep` keeps more of it in the same
+    transaction."""
 
-    def __init__(self, database: Database, peers: Mapping[str, Peer], settings: OrchestratorSettings) -> None:
+    def __init__(
+        self, database: Database, agents: Fleet, settings: OrchestratorSettings, keep: store.Keep | None = None
+    ) -> None:
         self._database = database
-        self._peers = peers
+        self._agents = agents
         self._settings = settings
+        self._keep = keep
 
     def has(self, agent: str) -> bool:
-        """Whether this specialist is configured."""
-        return agent in self._peers
+        """Whether this specialist is there: somewhere, or where it is configured to be."""
+        return self._agents.has(agent)
 
     async def list_dispatches(self, query: DispatchQuery) -> Page[DispatchRecord]:
         """A page, newest first."""
@@ -68,7 +72,7 @@ class Dispatcher:
         5040 when the agent can't be reached or takes too long; the record then says so too.
         """
         if not self.has(request.agent):
-            raise AuroraError(AGENT_NOT_FOUND, {"agent": request.agent, "agents": sorted(self._peers)})
+            raise AuroraError(AGENT_NOT_FOUND, {"agent": request.agent, "agents": self._agents.names()})
         _decode_params(_method(request.method), request.params)
         _require_sendable(request.params)
         new = NewDispatch(
@@ -100,7 +104,8 @@ class Dispatcher:
         except AuroraError as error:
             return await self._failed(handoff, error)
         try:
-            return await store.finish(self._database, identifier, "completed", to_builtins(result), None, utc_now())
+            answer = to_builtins(result)
+            return await store.finish(self._database, identifier, "completed", answer, None, utc_now(), self._keep)
         except AuroraError as error:
             if error.code is not VALIDATION:
                 raise
@@ -131,6 +136,7 @@ class Dispatcher:
             reason=record.reason,
             traceparent=telemetry.traceparent(),
             investigation_id=record.investigation_id,
+            address=self._agents.place(record.agent),
         )
 
     async def _send(self, record: DispatchRecord, handoff: Handoff) -> Any:
@@ -143,7 +149,7 @@ class Dispatcher:
             if remaining <= 0:
                 raise AuroraError(DEADLINE_EXCEEDED, {"agent": record.agent})
             try:
-                return await self._peers[record.agent].call(method, params, handoff=handoff, timeout=remaining)
+                return await self._agents.call(record.agent, method, params, handoff=handoff, timeout=remaining)
             except AuroraError as error:
                 if error.code is not UNAVAILABLE or utc_now() > give_up:
                     raise
@@ -161,9 +167,12 @@ class Dispatcher:
         """The steps of one investigation, oldest first."""
         return await store.of_investigations(self._database, [investigation_id])
 
-    async def records(self, investigation_ids: Sequence[str]) -> list[DispatchRecord]:
-        """The steps of some investigations, oldest first."""
-        return [stored.record for stored in await store.of_investigations(self._database, investigation_ids)]
+    async def records(
+        self, investigation_ids: Sequence[str], connection: Connection | None = None
+    ) -> list[DispatchRecord]:
+        """The steps of some investigations, oldest first; as the caller's transaction sees them, if it has one."""
+        found = await store.of_investigations(connection or self._database, investigation_ids)
+        return [stored.record for stored in found]
 
 
 def _method(name: str) -> Method[Any, Any]:

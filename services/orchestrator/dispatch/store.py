@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,9 @@ from services.orchestrator.handoffs import NewDispatch, Stored
 from shared.contracts.agents import Budget, Handoff
 from shared.contracts.investigations import DispatchQuery, DispatchRecord, StepStatus
 from shared.postgres import Connection, Database, Record
+
+#: What else is kept of a dispatch that ended.
+Keep = Callable[[Connection, Stored], Awaitable[None]]
 
 
 def _stored(row: Record) -> Stored:
@@ -71,9 +74,16 @@ async def start(database: Database, identifier: str, handoff: Handoff, now: date
 
 
 async def finish(
-    database: Database, identifier: str, status: StepStatus, result: Any, error: str | None, now: datetime
+    database: Database,
+    identifier: str,
+    status: StepStatus,
+    result: Any,
+    error: str | None,
+    now: datetime,
+    keep: Keep | None = None,
 ) -> Stored:
-    """Notes what came back, unless its investigation was cancelled meanwhile."""
+    """Notes what came back, unless its investigation was cancelled meanwhile; and in the same transaction what `keep`
+    keeps of it."""
     async with database.transaction() as connection:
         row = await connection.fetchrow(
             """UPDATE dispatches SET status = $2, result = $3, error = $4, finished_at = $5
@@ -85,7 +95,9 @@ async def finish(
             now,
         )
         if row is None:
-            row = await connection.fetchrow("SELECT * FROM dispatches WHERE id = $1", identifier)
+            return _stored(await connection.fetchrow("SELECT * FROM dispatches WHERE id = $1", identifier))
+        if keep is not None:
+            await keep(connection, _stored(row))
     return _stored(row)
 
 

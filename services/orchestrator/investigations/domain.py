@@ -1,168 +1,197 @@
-"""How an investigation is planned and how its evidence is merged. Pure: no I/O, no clock, no model.
+"""How an investigation is planned and queued. Pure: no I/O, no clock, no model.
 
-The plan goes in waves: triage first; then whoever the alert and triage's findings call for. The merge adds the
-specialists' votes as log-odds by the stated weights, so the same assessments always give the same verdict.
+A round is about some alerts. It goes in waves: triage first; then the specialists whose kind of evidence is there;
+then, of an attack, those who look further; at the end the plan of response and the report. relevance.py says who.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from shared.contracts.agents import AGENT_IDS, AnalyzeThreat, Assessment
-from shared.contracts.common import SEVERITIES, Observable, Severity, Verdict
-from shared.contracts.investigations import Citation, Finding
+from services.orchestrator.handoffs import Stored
+from services.orchestrator.investigations import closing, merging, rounds
+from services.orchestrator.investigations.relevance import (
+    CLOSING_FROM_WAVE,
+    FIRST_VERDICT_WAVE,
+    PRIOR_FROM_WAVE,
+    RELEVANCE,
+    Row,
+    Scene,
+)
+from services.orchestrator.investigations.rounds import Round
+from services.orchestrator.investigations.subject import Subject
+from shared.contracts.agents import AGENT_IDS, AnalyzeThreat, Assessment, Budget
+from shared.contracts.constants import Method
+from shared.contracts.reports import WRITE_REPORT
+from shared.contracts.responses import PLAN_RESPONSE
 
-#: How much a specialist's vote counts. The endpoint analyst sees what really ran, so its word weighs most.
-WEIGHTS: Mapping[str, float] = {"triage": 1.0, "endpoint_analyst": 1.5, "threat_intel": 1.0}
-#: Combined probability of malice from which (or, for benign, up to which) a verdict is given.
-MALICIOUS_FROM = 0.85
-SUSPICIOUS_FROM = 0.6
-BENIGN_UP_TO = 0.3
-_MAX_IOCS = 200
-_SUMMARY_FINDINGS = 3
+#: An investigation takes no more alerts, and goes on no more often; what comes then opens another one.
+MAX_ALERTS = 50
+MAX_ROUNDS = 10
+#: New alerts that one round is about; the last round takes all that wait.
+ROUND_ALERTS = 5
+#: What one step of priority is worth in the queue: whoever waited so much longer goes first all the same.
+AGEING = timedelta(minutes=2)
+_RELATED = 49
+#: With less than this a specialist can't do anything sensible.
+_LEAST_CALLS = 5
+_LEAST_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a round is about: its alerts, the worst first, and those of earlier rounds. `chosen` limits the plan to
+    these specialists, who are then asked whatever the evidence is (empty: the planner chooses)."""
+
+    id: str
+    round: int
+    subjects: Sequence[Subject]
+    earlier: Sequence[Subject] = ()
+    chosen: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the specialists of one round may spend together, and each of them at most."""
+
+    tool_calls: int
+    seconds: float
+    step_tool_calls: int
+    step_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A specialist to ask, and what."""
+    """A specialist to ask, and what; or, with `skipped`, why it is left out."""
 
     agent: str
-    params: AnalyzeThreat
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What an investigation found. `contradicted`: some specialists said malicious and others benign."""
-
-    severity: Severity | None
-    confidence: float | None
-    verdict: Verdict | None
-    summary: str
-    contradicted: bool = False
-    mitre_techniques: list[str] = field(default_factory=list)
-    iocs: list[Observable] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    citations: list[Citation] = field(default_factory=list)
-    ruled_out: list[str] = field(default_factory=list)
-    not_checked: list[str] = field(default_factory=list)
+    method: Method[Any, Any]
+    params: Any
+    wave: int
+    budget: Budget | None = None
+    skipped: str | None = None
 
 
 def next_wave(
-    alert_id: str, asked: Mapping[str, Assessment | None], chosen: Collection[str], available: Collection[str]
+    case: Case,
+    steps: Sequence[Stored],
+    available: Collection[str],
+    allowance: Allowance,
+    roster: Collection[str] = AGENT_IDS,
 ) -> list[PlannedCall]:
-    """Who is asked next; empty when the plan is done.
+    """Who is asked next in this round; empty when the plan is done.
 
-    `asked` maps every specialist of the earlier waves to its assessment, None when it failed. `chosen` limits the
-    plan to these specialists (empty: all); `available` are those that exist.
+    `available` are the specialists of the `roster` that can be reached now. The same call is never planned twice in a
+    round: whoever was asked or left out before isn't asked again.
     """
-    allowed = [agent for agent in AGENT_IDS if agent in available and (not chosen or agent in chosen)]
-    if not asked:
-        first = "triage" if "triage" in allowed else (allowed[0] if allowed else None)
-        return [] if first is None else [PlannedCall(first, AnalyzeThreat(alert_id=alert_id))]
-    iocs = _iocs(assessment for assessment in asked.values() if assessment is not None)
-    waiting = [agent for agent in allowed if agent not in asked]
-    return [PlannedCall(agent, AnalyzeThreat(alert_id=alert_id, iocs=iocs)) for agent in waiting]
+    known = rounds.read(steps)
+    current = next((item for item in known if item.number == case.round), Round(case.round))
+    scene = _scene(case, known, current)
+    waiting = [row for row in RELEVANCE if _is_waiting(row, case, scene, current, roster)]
+    wave = min((row.wave for row in waiting), default=0)
+    rows = [row for row in waiting if row.wave == wave]
+    params = {row.agent: _params(row, case, known, current, steps) for row in rows}
+    reached = [row for row in rows if row.agent in available]
+    budgets = _budgets([row.agent for row in reached], current, allowance, free=wave >= CLOSING_FROM_WAVE)
+    return [_call(row, params[row.agent], row in reached, budgets.get(row.agent)) for row in rows]
 
 
-def merge(assessments: Mapping[str, Assessment], failures: Mapping[str, str]) -> Outcome:
-    """The verdict of all assessments. `failures` maps a specialist that gave none to the reason.
+def is_closing(calls: Sequence[PlannedCall]) -> bool:
+    """Whether nothing is left but the plan of response and the report."""
+    return all(call.wave >= CLOSING_FROM_WAVE for call in calls)
 
-    A finding without a citation that its specialist also delivered is dropped.
-    """
-    not_checked = [f"{agent}: {reason}" for agent, reason in failures.items()]
-    if not assessments:
-        return Outcome(None, None, None, "No specialist could be asked", not_checked=not_checked)
-    probability = _combined(assessments)
-    verdict = _verdict(probability, any(item.verdict != "undetermined" for item in assessments.values()))
-    citations = _citations(assessments.values())
-    findings = _findings(assessments.values(), {citation.id for citation in citations})
-    verdicts = {item.verdict for item in assessments.values()}
-    return Outcome(
-        severity=_severity(verdict, assessments.values()),
-        confidence=_confidence(verdict, probability),
-        verdict=verdict,
-        summary=_summary(verdict, findings),
-        contradicted={"malicious", "benign"} <= verdicts,
-        mitre_techniques=_unique(
-            technique
-            for item in assessments.values()
-            if item.verdict in ("malicious", "suspicious")
-            for technique in item.mitre_techniques
-        ),
-        iocs=_iocs(assessments.values()),
-        findings=findings,
-        citations=citations,
-        ruled_out=_unique(text for item in assessments.values() for text in item.ruled_out),
-        not_checked=_unique([*not_checked, *(text for item in assessments.values() for text in item.not_checked)]),
+
+def is_first_verdict(calls: Sequence[PlannedCall]) -> bool:
+    """Whether all whose votes make the first verdict have voted when these calls are what comes next."""
+    return all(call.wave > FIRST_VERDICT_WAVE for call in calls)
+
+
+def _is_waiting(row: Row, case: Case, scene: Scene, current: Round, roster: Collection[str]) -> bool:
+    if row.agent not in roster or (row.agent, row.method.name) in current.asked:
+        return False
+    if row.method in (PLAN_RESPONSE, WRITE_REPORT) and scene.verdict is None:
+        return False
+    return row.agent in case.chosen if case.chosen else row.wanted(scene)
+
+
+def _call(row: Row, params: Any, reached: bool, budget: Budget | None) -> PlannedCall:
+    skipped = None
+    if not reached:
+        skipped = "it is not running"
+    elif budget is None:
+        skipped = "not asked: the budget of this round is spent"
+    return PlannedCall(row.agent, row.method, params, row.wave, budget, skipped)
+
+
+def _budgets(agents: Sequence[str], current: Round, allowance: Allowance, *, free: bool) -> Mapping[str, Budget]:
+    """What each may spend: equal shares of what is left. Those for whom too little is left aren't named. What closes an
+    investigation is `free`: it must be done also when all is spent."""
+    most = Budget(allowance.step_tool_calls, allowance.step_seconds)
+    if free:
+        return dict.fromkeys(agents, most)
+    calls = allowance.tool_calls - current.tool_calls
+    seconds = allowance.seconds - current.seconds
+    places = max(0, min(len(agents), calls // _LEAST_CALLS, math.floor(seconds / _LEAST_SECONDS)))
+    if not places:
+        return {}
+    share = Budget(min(most.tool_calls, calls // places), min(most.seconds, seconds / places))
+    return dict.fromkeys(agents[:places], share)
+
+
+def _scene(case: Case, known: Sequence[Round], current: Round) -> Scene:
+    answers = list(current.assessments.values())
+    techniques = {name for subject in case.subjects for name in subject.mitre_techniques}
+    techniques |= {name for answer in answers for name in answer.mitre_techniques}
+    read = [event for answer in answers for item in answer.citations if (event := _event(item.result)) is not None]
+    return Scene(
+        subjects=case.subjects,
+        iocs=[*(item for subject in case.subjects for item in subject.observables), *merging.iocs_of(answers)],
+        techniques=frozenset(techniques),
+        datasets=frozenset(str(event["dataset"]) for event in read if event.get("dataset")),
+        categories=frozenset(name for event in read for name in _texts(event["ecs"].get("event.category"))),
+        verdict=merging.merge(known).verdict,
     )
 
 
-def _vote(assessment: Assessment) -> float:
-    """The probability of malice that one specialist's verdict and confidence say; 0.5 says nothing."""
-    half = assessment.confidence / 2
-    if assessment.verdict == "malicious":
-        return 0.5 + half
-    if assessment.verdict == "suspicious":
-        return 0.5 + half / 2
-    if assessment.verdict == "benign":
-        return 0.5 - half
-    return 0.5
+def _event(result: Any) -> dict[str, Any] | None:
+    """A tool result that is one stored event."""
+    return result if isinstance(result, dict) and isinstance(result.get("ecs"), dict) else None
 
 
-def _combined(assessments: Mapping[str, Assessment]) -> float:
-    odds = 0.0
-    for agent, assessment in assessments.items():
-        vote = min(max(_vote(assessment), 0.02), 0.98)
-        odds += WEIGHTS.get(agent, 1.0) * math.log(vote / (1 - vote))
-    return round(min(max(1 / (1 + math.exp(-odds)), 0.01), 0.99), 4)
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, str)]
 
 
-def _verdict(probability: float, voted: bool) -> Verdict:
-    if not voted:
-        return "undetermined"
-    if probability >= MALICIOUS_FROM:
-        return "malicious"
-    if probability >= SUSPICIOUS_FROM:
-        return "suspicious"
-    return "benign" if probability <= BENIGN_UP_TO else "undetermined"
+def _params(row: Row, case: Case, known: Sequence[Round], current: Round, steps: Sequence[Stored]) -> Any:
+    related = [subject.id for subject in (*case.subjects[1:], *case.earlier)][:_RELATED]
+    prior = closing.priors(known) if row.wave >= PRIOR_FROM_WAVE else []
+    if row.method is PLAN_RESPONSE:
+        return closing.response_request(case.subjects, case.earlier, merging.merge(known), related, prior)
+    if row.method is WRITE_REPORT:
+        return closing.report_request(case.id, (*case.subjects, *case.earlier), merging.merge(known), steps)
+    answers: Sequence[Assessment] = list(current.assessments.values())
+    return AnalyzeThreat(alert_id=case.subjects[0].id, iocs=merging.iocs_of(answers), related=related, prior=prior)
 
 
-def _confidence(verdict: Verdict, probability: float) -> float:
-    if verdict == "benign":
-        return round(1 - probability, 4)
-    if verdict == "undetermined":
-        return round(abs(probability - 0.5) * 2, 4)
-    return probability
+def priority(severity_rank: int, *, manual: bool) -> int:
+    """0 to 9: the worst alert's severity first, then whether somebody asked."""
+    return severity_rank * 2 + manual
 
 
-def _severity(verdict: Verdict, assessments: Iterable[Assessment]) -> Severity:
-    if verdict == "benign":
-        return "info"
-    voters = [item for item in assessments if item.verdict != "benign"]
-    return max((item.severity for item in voters), key=SEVERITIES.index, default="low")
+def due_at(since: datetime, priority_: int) -> datetime:
+    """The place in the queue, as a time: the earlier the sooner. What waits grows older, so nothing waits for ever."""
+    return since - priority_ * AGEING
 
 
-def _citations(assessments: Iterable[Assessment]) -> list[Citation]:
-    found = {citation.id: citation for item in assessments for citation in item.citations}
-    return list(found.values())
-
-
-def _findings(assessments: Iterable[Assessment], known: set[str]) -> list[Finding]:
-    cited = [finding for item in assessments for finding in item.findings if finding.citations]
-    carried = [finding for finding in cited if known.issuperset(finding.citations)]
-    return sorted(carried, key=lambda finding: -finding.confidence)
-
-
-def _iocs(assessments: Iterable[Assessment]) -> list[Observable]:
-    return list(dict.fromkeys(ioc for item in assessments for ioc in item.iocs))[:_MAX_IOCS]
-
-
-def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
-
-
-def _summary(verdict: Verdict, findings: Sequence[Finding]) -> str:
-    claims = "; ".join(_unique(finding.claim for finding in findings)[:_SUMMARY_FINDINGS])
-    return f"{verdict.capitalize()}: {claims}" if claims else f"{verdict.capitalize()}: no finding"
+def estimate_seconds(position: int, busy: int, workers: int, usual: float | None) -> float | None:
+    """Seconds until the verdict of the one at this place, when `busy` of the workers work and one takes `usual`
+    seconds. None while nobody knows what is usual."""
+    if usual is None:
+        return None
+    turns = max(0, position + busy - workers) / workers
+    return round(usual * (1 + turns), 1)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from services.orchestrator.investigations.service import InvestigationsService
 from shared.contracts.common import Page
 from shared.contracts.investigations import (
+    CANCEL_INVESTIGATION,
     GET_INVESTIGATION,
     INVESTIGATE,
     LIST_INVESTIGATIONS,
+    PARK_INVESTIGATION,
+    RESUME_INVESTIGATION,
     InvestigateRequest,
     Investigation,
+    InvestigationDecision,
     InvestigationQuery,
 )
 from shared.http import Call, Route, bind
@@ -27,4 +31,20 @@ def routes(investigations: InvestigationsService) -> list[Route]:
     async def investigate(call: Call[None, InvestigateRequest]) -> Investigation:
         return await investigations.investigate(call.body, call.principal)
 
-    return [bind(LIST_INVESTIGATIONS, list_all), bind(GET_INVESTIGATION, get), bind(INVESTIGATE, investigate)]
+    async def park(call: Call[None, InvestigationDecision]) -> Investigation:
+        return await investigations.park(call.path["investigation_id"], call.body, call.principal)
+
+    async def resume(call: Call[None, InvestigationDecision]) -> Investigation:
+        return await investigations.resume(call.path["investigation_id"], call.body, call.principal)
+
+    async def cancel(call: Call[None, InvestigationDecision]) -> Investigation:
+        return await investigations.cancel(call.path["investigation_id"], call.body, call.principal)
+
+    return [
+        bind(LIST_INVESTIGATIONS, list_all),
+        bind(GET_INVESTIGATION, get),
+        bind(INVESTIGATE, investigate),
+        bind(PARK_INVESTIGATION, park),
+        bind(RESUME_INVESTIGATION, resume),
+        bind(CANCEL_INVESTIGATION, cancel),
+    ]

@@ -1,0 +1,150 @@
+"""What those hear who come after the votes: the others' word, the request for a plan, the request for a report. Pure.
+
+Everything is cut to what the contracts allow, so that an investigation never fails for being long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from services.orchestrator.handoffs import Stored
+from services.orchestrator.investigations.merging import Outcome
+from services.orchestrator.investigations.rounds import Round
+from services.orchestrator.investigations.subject import Subject
+from shared.contracts.agents import ANALYZE_THREAT, Assessment
+from shared.contracts.claims import Prior
+from shared.contracts.common import Observable
+from shared.contracts.reports import (
+    CitedResult,
+    ReportedAlert,
+    ReportedContradiction,
+    ReportedStep,
+    ReportRequest,
+)
+from shared.contracts.responses import ResponseRequest
+
+_PRIORS = 12
+_PRIOR_FINDINGS = 100
+_LIST = 200
+_LINES = 400
+_LINE = 4096
+_CITATIONS = 1000
+_ENTITY = 1024
+_ENTITY_KIND = 64
+
+
+def priors(rounds: Sequence[Round]) -> list[Prior]:
+    """What each specialist said last, without the tool results."""
+    said = {agent: answer for item in rounds for agent, answer in item.assessments.items()}
+    return [
+        Prior(
+            agent=agent,
+            verdict=answer.verdict,
+            severity=answer.severity,
+            confidence=answer.confidence,
+            mitre_techniques=answer.mitre_techniques[:_LIST],
+            iocs=answer.iocs[:_LIST],
+            findings=answer.findings[:_PRIOR_FINDINGS],
+            ruled_out=answer.ruled_out[:_LIST],
+            not_checked=answer.not_checked[:_LIST],
+        )
+        for agent, answer in list(said.items())[:_PRIORS]
+    ]
+
+
+def response_request(
+    subjects: Sequence[Subject],
+    earlier: Sequence[Subject],
+    outcome: Outcome,
+    related: Sequence[str],
+    prior: Sequence[Prior],
+) -> ResponseRequest:
+    """What `plan_response` is asked with. Raises ValueError without a verdict."""
+    if outcome.verdict is None or outcome.severity is None:
+        raise ValueError("a plan needs a verdict")
+    return ResponseRequest(
+        alert_id=subjects[0].id,
+        related=list(related),
+        verdict=outcome.verdict,
+        severity=outcome.severity,
+        entities=_entities([*subjects, *earlier]),
+        iocs=outcome.iocs[:_LIST],
+        mitre_techniques=outcome.mitre_techniques[:_LIST],
+        findings=outcome.findings[:_LINES],
+        prior=list(prior),
+    )
+
+
+def report_request(
+    identifier: str, subjects: Sequence[Subject], outcome: Outcome, steps: Sequence[Stored]
+) -> ReportRequest:
+    """What `write_report` is asked with. Raises ValueError without a verdict."""
+    if outcome.verdict is None or outcome.severity is None or outcome.confidence is None:
+        raise ValueError("a report needs a verdict")
+    cited = [
+        CitedResult(id=item.id, agent=item.agent, tool=item.tool, executed_at=item.executed_at)
+        for item in outcome.citations[:_CITATIONS]
+    ]
+    contradictions = [ReportedContradiction(agents=item.agents, claims=item.claims) for item in outcome.contradictions]
+    return ReportRequest(
+        investigation_id=identifier,
+        alert_ids=[subject.id for subject in subjects],
+        verdict=outcome.verdict,
+        severity=outcome.severity,
+        confidence=outcome.confidence,
+        mitre_techniques=outcome.mitre_techniques[:_LIST],
+        iocs=outcome.iocs[:_LIST],
+        findings=outcome.findings[:_LINES],
+        citations=cited,
+        alerts=[told for subject in subjects if (told := _alert(subject)) is not None],
+        steps=[_step(step) for step in steps][:_LIST],
+        ruled_out=_lines(outcome.ruled_out),
+        not_checked=_lines(outcome.not_checked),
+        contradictions=contradictions,
+        plan=outcome.plan,
+    )
+
+
+def _entities(subjects: Iterable[Subject]) -> list[Observable]:
+    named = (
+        Observable(kind[:_ENTITY_KIND], value[:_ENTITY])
+        for subject in subjects
+        for kind, value in subject.entities.items()
+        if kind and value
+    )
+    return list(dict.fromkeys(named))[:_LIST]
+
+
+def _alert(subject: Subject) -> ReportedAlert | None:
+    if subject.first_seen is None or subject.last_seen is None:
+        return None
+    return ReportedAlert(
+        id=subject.id,
+        title=subject.title,
+        severity=subject.severity,
+        entities=subject.entities,
+        count=subject.count,
+        first_seen=subject.first_seen,
+        last_seen=subject.last_seen,
+    )
+
+
+def _step(step: Stored) -> ReportedStep:
+    record = step.record
+    voted = record.method == ANALYZE_THREAT.name and record.status == "completed"
+    answer = msgspec.convert(record.result, Assessment) if voted else None
+    return ReportedStep(
+        id=record.id,
+        agent=record.agent,
+        method=record.method,
+        status=record.status,
+        error=record.error,
+        verdict=None if answer is None else answer.verdict,
+        confidence=None if answer is None else answer.confidence,
+    )
+
+
+def _lines(lines: Sequence[str]) -> list[str]:
+    return [line[:_LINE] for line in lines[:_LINES]]
