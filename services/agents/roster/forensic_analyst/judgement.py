@@ -84,15 +84,16 @@ def trace_signs(timeline: Citation, actors: Collection[str]) -> list[Sign]:
     known = knowledge()
     signs = []
     for entry in timeline.result.get("entries", ()):
-        removed = [technique for technique in entry.get("mitre_techniques", []) if _is_trace(technique, known)]
-        if not removed or not entry.get("weight"):
+        # The first technique is what the entry tells of; the others only go with it.
+        techniques = tuple(entry.get("mitre_techniques", ())[:1])
+        if not entry.get("weight") or not any(_is_trace(technique, known) for technique in techniques):
             continue
         actor = entry.get("actor", "")
         same = actor.lower() not in _NOBODY and actor in actors
         share = known.traces_weight.same_actor if same else known.traces_weight.other
         by = f" by {quote(actor, 60)}" if actor else ""
         claim = f"traces: {entry['text']}{by}"
-        signs.append(Sign("traces-removed", claim, round(entry["weight"] * share, 4), tuple(removed), timeline))
+        signs.append(Sign("traces-removed", claim, round(entry["weight"] * share, 4), techniques, timeline))
     return signs
 
 

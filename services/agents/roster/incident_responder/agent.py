@@ -1,0 +1,115 @@
+"""Incident responder: plans what an operator may do, for approval. It has no vote, and carries nothing out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.agents.roster.incident_responder.planning import Situation, plan
+from services.agents.roster.incident_responder.targets import Target, Targets, indicated, seen_in
+from services.agents.toolkit.agent import Skill
+from services.agents.toolkit.assessing import undetermined
+from services.agents.toolkit.chronology import window
+from services.agents.toolkit.eventsigns import texts_of
+from services.agents.toolkit.evidence import Evidence, gather
+from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.tool import Tool
+from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
+from services.agents.toolkit.tools.footholds import FOOTHOLDS, FootholdArguments
+from services.agents.toolkit.tools.logs import GET_EVENT
+from services.agents.toolkit.work import Work
+from shared.contracts.agents import AnalyzeThreat, Assessment
+from shared.contracts.common import Observable
+from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan, ResponseRequest
+from shared.errors import ALERT_NOT_FOUND, AuroraError
+
+_MAX_HOSTS = 3
+#: What only a domain controller's own log tells.
+_CONTROLLER_CODES = frozenset({"4768", "4769", "4771", "4662", "4794"})
+_DNS_PORT = "53"
+
+
+class IncidentResponder:
+    """What to do about it."""
+
+    id = "incident_responder"
+    description = "Plans containment, eradication and recovery for approval: risk, precondition, command, undo; no vote"
+    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, FOOTHOLDS)
+
+    def __init__(self) -> None:
+        self.skills: Sequence[Skill[Any, Any]] = (Skill(PLAN_RESPONSE, self.plan_response),)
+
+    async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
+        """Raises AURORA-4042 when there is neither an alert nor an indicator."""
+        if params.alert_id is None and not params.iocs:
+            raise AuroraError(ALERT_NOT_FOUND, {"alert_id": None})
+        reason = "incident_responder plans (plan_response) and has no vote"
+        return await undetermined([], params.iocs, "low", reason, work)
+
+    async def plan_response(self, params: ResponseRequest, work: Work) -> ResponsePlan:
+        """Raises AURORA-4042 when there is no such alert."""
+        evidence = await gather(AnalyzeThreat(alert_id=params.alert_id, related=params.related), work)
+        targets = Targets()
+        if evidence.alert is not None and evidence.alert_citation is not None:
+            host = evidence.entity("host")
+            if host:
+                targets.add(Target("host", host, "", "unknown", (evidence.alert_citation.id,)))
+        for seen in evidence.events:
+            seen_in(seen.event, seen.citation, targets, of_alert=True)
+        await self._footholds(evidence, targets, work)
+        findings = [*params.findings, *(finding for said in params.prior for finding in said.findings)]
+        unseen = indicated(_indicators(params, evidence), work.citations, findings, targets)
+        situation = Situation(
+            verdict=params.verdict,
+            techniques=params.mitre_techniques,
+            targets=targets.all(),
+            controllers=_controllers(evidence),
+            resolvers=_resolvers(evidence),
+        )
+        steps, left_out = plan(situation)
+        left_out += [f"{item.type} {quote(item.value, 80)}: no cited evidence shows it" for item in unseen]
+        left_out += [
+            f"{item.type} {quote(item.value, 80)}: no cited evidence shows it"
+            for item in params.entities
+            if item.type == "host" and not any(target.value == item.value for target in targets.all())
+        ]
+        return ResponsePlan(steps=steps, not_planned=[*left_out, *work.not_checked], citations=work.citations)
+
+    async def _footholds(self, evidence: Evidence, targets: Targets, work: Work) -> None:
+        """Adds what was set up to come back on the hosts around the time of the alert."""
+        if evidence.alert is None:
+            return
+        since, until = window(_time(evidence.alert, "first_seen"), _time(evidence.alert, "last_seen"))
+        hosts = [target.value for target in targets.all() if target.kind == "host"][:_MAX_HOSTS]
+        calls = [FootholdArguments(host=host, since=since, until=until) for host in hosts]
+        for found in await asyncio.gather(*(work.use(FOOTHOLDS, call) for call in calls)):
+            for event in [] if found is None else found.result.get("events", ()):
+                if found is not None:
+                    seen_in(event, found, targets, of_alert=False)
+
+
+def _indicators(params: ResponseRequest, evidence: Evidence) -> list[Observable]:
+    named = [item for item in params.entities if item.type in ("ip", "source_ip", "domain", "hash")]
+    own = [Observable("ip", address)] if (address := evidence.entity("source_ip")) else []
+    prior = [ioc for said in params.prior if said.verdict in ("malicious", "suspicious") for ioc in said.iocs]
+    return list(dict.fromkeys(_normal(item) for item in (*named, *own, *params.iocs, *prior)))
+
+
+def _normal(item: Observable) -> Observable:
+    kind = "ip" if item.type == "source_ip" else item.type
+    return Observable(kind, item.value.lower() if kind in ("domain", "hash") else item.value)
+
+
+def _controllers(evidence: Evidence) -> set[str]:
+    return {seen.field("host.name") for seen in evidence.events if seen.field("event.code") in _CONTROLLER_CODES}
+
+
+def _resolvers(evidence: Evidence) -> set[str]:
+    asked = [seen for seen in evidence.events if _DNS_PORT in texts_of(seen.event, "destination.port")]
+    return {seen.field("destination.ip") for seen in asked}
+
+
+def _time(alert: Mapping[str, Any], name: str) -> datetime:
+    return datetime.fromisoformat(alert[name])
