@@ -67,7 +67,7 @@ class LogQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
     receipt: Annotated[str, Meta(max_length=64)] | None = None
     since: datetime | None = None
     until: datetime | None = None
-    fields: Annotated[str, Meta(max_length=2048, pattern=r"^[\w@.-]+(,[\w@.-]+)*$")] | None = None
+    fields: Annotated[str, Meta(max_length=4096, pattern=r"^[\w@.-]+(,[\w@.-]+)*$")] | None = None
     histogram: Annotated[str, Meta(pattern=r"^(auto|[1-9][0-9]{0,5}[smhd])$")] | None = None
     top: FieldName | None = None
 
