@@ -27,7 +27,7 @@ async def assess(
     await _find(signs, work)
     claims = [finding.claim for finding in work.findings[:_SUMMARY]]
     return Assessment(
-        severity=severity_of(verdict, total, level),
+        severity=severity_of(verdict, signs, level),
         confidence=confidence,
         mitre_techniques=techniques_of([sign for sign in signs if sign.weight > 0]),
         iocs=list(iocs)[:_MAX_IOCS],

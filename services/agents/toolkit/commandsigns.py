@@ -12,8 +12,9 @@ from shared.contracts.investigations import Citation
 
 #: That something is hidden at all says a little; what is inside says the rest.
 _HIDDEN_WEIGHT = 0.3
-#: Every script sets variables.
-_ORDINARY = frozenset({"variables"})
+#: Every script sets variables. And what doesn't show is taken out to be read, but that it was there says nothing: an
+#: attacker who puts such characters into a text must not change a verdict by them, in either direction.
+_ORDINARY = frozenset({"variables", "unseen characters"})
 
 
 async def command_signs(command: str, carrier: Citation, work: Work) -> tuple[list[Sign], list[str]]:

@@ -20,6 +20,7 @@ BENIGN_BELOW = 0.3
 WEAK_BELOW = 0.5
 _WEAK_TOTAL = 0.6
 _CERTAIN = 0.97
+_CRITICAL_FROM = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,16 @@ def verdict_of(total: float, clean: float) -> tuple[Verdict, float]:
     return "undetermined", round(total, 4)
 
 
-def severity_of(verdict: Verdict, total: float, alert: Severity) -> Severity:
-    """How bad it is: at least what the rule said when it is malicious, never more than low when it is benign."""
+def severity_of(verdict: Verdict, signs: Sequence[Sign], alert: Severity) -> Severity:
+    """How bad it is: at least what the rule said when it is malicious, never more than low when it is benign. Only
+    strong signs make it critical, so that no trifle beside them does."""
     if verdict == "benign":
         return "info"
     if verdict == "undetermined":
         return alert
     if verdict == "malicious":
-        return "critical" if alert == "critical" or total >= 0.99 else "high"
+        strong = score(sign for sign in signs if sign.weight >= WEAK_BELOW)
+        return "critical" if alert == "critical" or strong >= _CRITICAL_FROM else "high"
     return "medium" if alert in ("info", "low", "medium") else alert
 
 

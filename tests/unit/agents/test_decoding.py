@@ -53,7 +53,8 @@ def texts(command: str) -> list[str]:
     ],
     ids=[
         "base64", "utf-16-le", "gzip", "hex", "escapes", "char codes", "code list", "concatenation", "urlsafe",
-        "deflate", "format string", "reversed", "reversed slice", "replaced", "replace operator", "octal", "unseen characters",
+        "deflate", "format string", "reversed", "reversed slice", "replaced", "replace operator", "octal",
+        "unseen characters",
     ],
 )  # fmt: skip
 def test_hidden_text_is_found_however_it_was_hidden(command: str) -> None:

@@ -70,11 +70,18 @@ def test_confidence_is_a_share(total: float, clean: float) -> None:
 
 
 def test_a_malicious_verdict_raises_the_severity_of_a_low_alert_and_a_benign_one_lowers_it() -> None:
-    assert severity_of("malicious", 0.9, "low") == "high"
-    assert severity_of("malicious", 0.995, "high") == "critical"
-    assert severity_of("suspicious", SUSPICIOUS_FROM, "info") == "medium"
-    assert severity_of("undetermined", 0.4, "high") == "high"
-    assert severity_of("benign", 0.1, "high") == "info"
+    certain = [sign("a", 0.95), sign("b", 0.9)]
+    assert severity_of("malicious", [sign("a", 0.9)], "low") == "high"
+    assert severity_of("malicious", certain, "high") == "critical"
+    assert severity_of("suspicious", [sign("a", SUSPICIOUS_FROM)], "info") == "medium"
+    assert severity_of("undetermined", [sign("a", 0.4)], "high") == "high"
+    assert severity_of("benign", [sign("a", 0.1)], "high") == "info"
+
+
+def test_weak_signs_beside_strong_ones_never_make_it_critical() -> None:
+    strong, weak = [sign("a", 0.9), sign("b", 0.85)], [sign(kind, WEAK_BELOW - 0.01) for kind in "cdefgh"]
+    assert score([*strong, *weak]) >= 0.99
+    assert severity_of("malicious", [*strong, *weak], "high") == severity_of("malicious", strong, "high") == "high"
 
 
 def test_scaling_keeps_everything_but_the_weight() -> None:
