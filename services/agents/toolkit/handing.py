@@ -16,7 +16,7 @@ from shared.contracts.agents import MAX_HOPS, Budget, Handoff
 from shared.contracts.claims import Citation
 from shared.contracts.constants import Method
 from shared.contracts.wire import encode
-from shared.errors import AuroraError, field_error
+from shared.errors import VALIDATION, AuroraError
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -53,10 +53,14 @@ def refused_path(agent: str, hops: int, path: Sequence[str]) -> AuroraError | No
     """Why `agent` may not be asked by work that came this way, None when it may."""
     if agent in path:
         chain = " > ".join([*path, agent])
-        return field_error("params._meta.path", f"a cycle: {chain}")
+        return _refusal("path", f"a cycle: {chain}")
     if hops > MAX_HOPS or len(path) > MAX_HOPS:
-        return field_error("params._meta.hops", f"more than {MAX_HOPS} agents hand this on")
+        return _refusal("hops", f"handed on more than {MAX_HOPS} times")
     return None
+
+
+def _refusal(field: str, text: str) -> AuroraError:
+    return AuroraError(VALIDATION, [{"path": f"params._meta.{field}", "message": text}], message=text)
 
 
 @dataclass(frozen=True)

@@ -297,10 +297,9 @@ class Work:
 
 
 def _capabilities(context: CallContext, handoff: Handoff | None) -> frozenset[str]:
-    """What the handoff grants; a bare request has what its caller may do itself."""
-    if handoff is not None:
-        return frozenset(handoff.capabilities).intersection(AGENT_CAPABILITIES)
-    return context.principal.permissions.intersection(AGENT_CAPABILITIES)
+    """What the handoff grants of what its caller may do itself; a bare request has all of that."""
+    own = context.principal.permissions.intersection(AGENT_CAPABILITIES)
+    return own if handoff is None else own.intersection(handoff.capabilities)
 
 
 def _asked_at(handoff: Handoff | None) -> datetime:
