@@ -31,6 +31,7 @@ from shared.pages import decode_position, encode_position
 from shared.postgres import Connection, Database, UniqueViolation
 
 INVESTIGATION_CONSUMER = "siem-investigations"
+JOIN_CONSUMER = "siem-investigation-joins"
 _CLOSED = ("resolved", "false_positive")
 
 
@@ -145,11 +146,18 @@ class AlertsService:
 
     async def link_investigation(self, event: CloudEvent, data: InvestigationChanged) -> None:
         """On aurora.investigations.created: the alerts name their investigation."""
-        investigation = data.investigation
+        await self._link(INVESTIGATION_CONSUMER, event, data.investigation.alert_ids, data.investigation.id)
+
+    async def link_joined(self, event: CloudEvent, data: InvestigationChanged) -> None:
+        """On aurora.investigations.updated: the alerts that joined name it, the others keep what they name."""
+        if data.joined:
+            await self._link(JOIN_CONSUMER, event, data.joined, data.investigation.id)
+
+    async def _link(self, consumer: str, event: CloudEvent, alert_ids: Sequence[str], investigation_id: str) -> None:
         async with self._database.transaction() as connection:
-            if not await first_time(connection, INVESTIGATION_CONSUMER, event):
+            if not await first_time(connection, consumer, event):
                 return
-            alerts = await store.set_investigation(connection, investigation.alert_ids, investigation.id, utc_now())
+            alerts = await store.set_investigation(connection, alert_ids, investigation_id, utc_now())
             for alert in alerts:
                 await self._outbox.add(connection, ALERT_UPDATED, AlertChanged(alert, ["investigation_id"]))
         self._outbox.wake()
