@@ -28,6 +28,9 @@ _REFANG = (
     (re.compile(r"\s?[\[({](?:\.|dot|DOT)[\])}]?\s?"), "."),
     (re.compile(r"\s?[\[({](?:@|at|AT)[\])}]\s?"), "@"),
 )
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+#: An address in its shortest form already: imports have hundreds of thousands.
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 HASH_LENGTHS = (32, 40, 56, 64, 96, 128)
 _HASH = re.compile(r"[0-9a-fA-F]{32,128}")
 _CVE = re.compile(r"CVE-\d{4}-\d{4,10}", re.IGNORECASE)
@@ -64,6 +67,8 @@ def network_of(value: str) -> IPv4Network | IPv6Network | None:
 
 def address_of(value: str) -> str | None:
     """One address in its shortest form, None when the text is none; an IPv4 address mapped into IPv6 is unpacked."""
+    if _IPV4.fullmatch(value):
+        return value
     try:
         address = ip_address(value.strip().strip("[]").partition("%")[0])
     except ValueError:

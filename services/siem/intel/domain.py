@@ -146,7 +146,7 @@ def joined(*lists: Iterable[Any]) -> tuple[Any, ...]:
 
 def text(value: object, limit: int = _TEXT) -> str:
     """A text of a feed on one line, bounded, without the character that the store can't hold."""
-    return " ".join(str(value).replace("\x00", "").split())[:limit]
+    return " ".join(str(value).replace("\x00", "").split())[:limit] if value else ""
 
 
 def status_of(*, revoked: bool, actionable: bool, until: datetime | None, at: datetime) -> IntelStatus:

@@ -103,8 +103,9 @@ class IntelService:
 
     async def forget(self, name: str) -> None:
         """Deletes a source and all that it brought. Raises AURORA-4040."""
-        if "\x00" in name or not await store.delete(self._database, name):
-            raise AuroraError(NOT_FOUND, {"name": name})
+        async with self._database.transaction() as connection:
+            if "\x00" in name or not await store.delete(connection, name):
+                raise AuroraError(NOT_FOUND, {"name": name})
 
     async def lookup(self, asked: IntelLookup) -> IntelMatches:
         """What is known of the observables."""

@@ -15,7 +15,7 @@ CREATE TABLE intel_indicators (
     position    bigint      GENERATED ALWAYS AS IDENTITY,
     type        text        NOT NULL,
     value       text        NOT NULL,
-    source      text        NOT NULL REFERENCES intel_sources (name) ON DELETE CASCADE,
+    source      text        NOT NULL,
     benign      boolean     NOT NULL,
     network     inet,
     host        text,
@@ -37,7 +37,7 @@ CREATE INDEX intel_indicators_by_host ON intel_indicators (host) WHERE host IS N
 CREATE TABLE intel_vulnerabilities (
     position    bigint      GENERATED ALWAYS AS IDENTITY,
     cve         text        NOT NULL,
-    source      text        NOT NULL REFERENCES intel_sources (name) ON DELETE CASCADE,
+    source      text        NOT NULL,
     vendor      text        NOT NULL,
     product     text        NOT NULL,
     name        text        NOT NULL,
