@@ -1,39 +1,38 @@
-"""`aurora investigate`: has an alert investigated; shows the steps as they come, and the verdict with its grounds."""
+"""`aurora investigate`: has an alert investigated; shows what specialists do as they do it, and the verdict."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
 
-from cli import options, session
+from cli import options, session, verdict
 from cli.failure import Failure
-from cli.terminal import output, plain, print_json, safe, table
-from shared.contracts.investigations import (
-    GET_INVESTIGATION,
-    INVESTIGATE,
-    Citation,
-    InvestigateRequest,
-    Investigation,
-)
-from shared.contracts.wire import encode
+from cli.terminal import plain, print_json, safe
+from shared.contracts.agents import Thought
+from shared.contracts.investigations import GET_INVESTIGATION, INVESTIGATE, InvestigateRequest, Investigation
+from shared.contracts.system import WS_AGENT_THOUGHTS, StreamQuery
+from shared.errors import AuroraError
+from shared.tasks import end
 
 _POLL_SECONDS = 0.3
-#: Specialists have a minute each and may be asked in two rounds.
-_PATIENCE_SECONDS = 300.0
+#: Specialists have a minute each and are asked in some rounds.
+_PATIENCE_SECONDS = 600.0
 ENDED = ("completed", "review_required", "failed", "cancelled")
-_RESULT_LENGTH = 160
+_STYLES = {"started": "dim", "tool": "cyan", "finding": "yellow", "finished": "green", "failed": "red"}
 
 
 @click.command("investigate")
 @click.argument("alert", metavar="ALERT")
 @click.option("--agent", "agents", multiple=True, help="Ask only this specialist; may be given again.")
 @click.option("--reason", default="", help="Why, for the record.")
-@click.option("--follow", is_flag=True, help="Wait for the verdict, showing each step.")
+@click.option("--follow", is_flag=True, help="Show what specialists do, then the verdict with its grounds.")
 @options.data_dir
 @options.url
 @options.as_json
@@ -42,92 +41,125 @@ def command(
 ) -> None:
     """Investigate an alert now; one that is under way is joined.
 
-    Exit code: 0, or 1 when the investigation failed.
+    Progress goes to stderr, the verdict to stdout. Exit code: 0, or 1 when the investigation failed, was cancelled, or
+    has no end after ten minutes.
     """
     request = InvestigateRequest(alert_id=alert, agents=list(agents), reason=reason)
-    told = _ignore if as_json else _tell_steps()
+    told = Quiet() if as_json else Progress()
     last = asyncio.run(_investigate(session.find(data_dir, url), request, follow, told))
     if as_json:
         print_json(last)
     elif follow:
-        show(last)
+        verdict.show(last)
     else:
-        click.echo(f"{last.id} {last.status}")
+        click.echo(f"{last.id} {verdict.headline(last)}")
     sys.exit(1 if last.status in ("failed", "cancelled") else 0)
 
 
+class Audience(Protocol):
+    """Told of steps and thoughts while an investigation runs."""
+
+    def steps(self, investigation: Investigation) -> None: ...
+
+    def thought(self, thought: Thought) -> None: ...
+
+
+class Quiet:
+    """For programs: nothing is told while it runs."""
+
+    def steps(self, _investigation: Investigation) -> None:
+        """Nothing."""
+
+    def thought(self, _thought: Thought) -> None:
+        """Nothing."""
+
+
+class Progress:
+    """Lines on stderr, in colour on a terminal. What specialists quote is somebody else's text and shown as such."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._known: dict[str, str] = {}
+
+    def steps(self, investigation: Investigation) -> None:
+        """A line for each step whose state is new."""
+        for step in investigation.steps:
+            if self._known.get(step.id) != step.status:
+                self._known[step.id] = step.status
+                error = f": {step.error}" if step.error else ""
+                self._console.print(safe(f"{step.agent} {step.method} {step.status}{error}", "bold"))
+
+    def thought(self, thought: Thought) -> None:
+        """A line of who does what."""
+        line = Text.assemble(
+            safe(f"{thought.timestamp:%H:%M:%S} {thought.agent} "), safe(thought.kind, _STYLES[thought.kind]), " "
+        )
+        self._console.print(line.append_text(safe(thought.text)))
+
+
 async def _investigate(
-    target: session.Target, request: InvestigateRequest, follow: bool, told: Callable[[Investigation], None]
+    target: session.Target, request: InvestigateRequest, follow: bool, told: Audience
 ) -> Investigation:
     async with session.opened(target) as opened:
-        started = await opened.call(INVESTIGATE, body=request)
         if not follow:
-            return started
+            return await opened.call(INVESTIGATE, body=request)
+        # Opened first, so that nothing is said before somebody listens.
+        heard = _Thoughts(told)
+        listening = asyncio.create_task(heard.listen(opened), name="thoughts")
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
+                started = await opened.call(INVESTIGATE, body=request)
+                heard.are_of(started.id)
                 return await _end_of(opened, started, told)
         except TimeoutError:
-            raise Failure(f"{started.id} has no end after {_PATIENCE_SECONDS:g} s") from None
+            raise Failure(f"{request.alert_id}: no verdict after {_PATIENCE_SECONDS:g} s") from None
+        finally:
+            await end([listening])
 
 
-async def _end_of(
-    opened: session.Session, investigation: Investigation, told: Callable[[Investigation], None]
-) -> Investigation:
+async def _end_of(opened: session.Session, investigation: Investigation, told: Audience) -> Investigation:
     while True:
-        told(investigation)
+        told.steps(investigation)
         if investigation.status in ENDED:
             return investigation
         await asyncio.sleep(_POLL_SECONDS)
         investigation = await opened.call(GET_INVESTIGATION, path={"investigation_id": investigation.id})
 
 
-def _ignore(_investigation: Investigation) -> None:
-    """Nothing is told while it runs."""
+class _Thoughts:
+    """The thoughts of one investigation; those that come before its id is known wait for it."""
+
+    def __init__(self, told: Audience) -> None:
+        self._told = told
+        self._of: str | None = None
+        self._early: list[Thought] = []
+
+    def are_of(self, investigation_id: str) -> None:
+        """Says whose thoughts are told."""
+        self._of = investigation_id
+        for thought in self._early:
+            self._tell(thought)
+        self._early.clear()
+
+    async def listen(self, opened: session.Session) -> None:
+        """Runs until cancelled. Without the stream the steps are still told."""
+        try:
+            async for frame in opened.stream(WS_AGENT_THOUGHTS, StreamQuery()):
+                thought = _thought(frame.data)
+                if thought is not None and self._of is None:
+                    self._early.append(thought)
+                elif thought is not None:
+                    self._tell(thought)
+        except AuroraError as error:
+            click.echo(plain(f"what specialists do can't be shown: {error}"), err=True)
+
+    def _tell(self, thought: Thought) -> None:
+        if thought.investigation_id == self._of:
+            self._told.thought(thought)
 
 
-def _tell_steps() -> Callable[[Investigation], None]:
-    known: dict[str, str] = {}
-
-    def told(investigation: Investigation) -> None:
-        for step in investigation.steps:
-            if known.get(step.id) != step.status:
-                known[step.id] = step.status
-                error = f": {step.error}" if step.error else ""
-                click.echo(plain(f"{step.agent} {step.method} {step.status}{error}"), err=True)
-
-    return told
-
-
-def show(investigation: Investigation) -> None:
-    """Prints the verdict, what it rests on, and what was not looked at."""
-    confidence = "" if investigation.confidence is None else f", confidence {investigation.confidence:.2f}"
-    click.echo(plain(f"{investigation.id} {investigation.status}: {investigation.verdict}{confidence}"))
-    click.echo(plain(investigation.summary))
-    _list("techniques", investigation.mitre_techniques)
-    _list("indicators", [f"{ioc.type} {ioc.value}" for ioc in investigation.iocs])
-    cited = {citation.id: citation for citation in investigation.citations}
-    for finding in investigation.findings:
-        click.echo(plain(f"- {finding.claim} ({finding.agent}, {finding.confidence:.2f})"))
-        for citation in (cited[identifier] for identifier in finding.citations if identifier in cited):
-            click.echo(plain(f"    {citation.id} {_told(citation)}"))
-    _list("ruled out", investigation.ruled_out)
-    _list("not checked", investigation.not_checked)
-    rows = table("step", "agent", "method", "status")
-    for step in investigation.steps:
-        rows.add_row(step.id, safe(step.agent), safe(step.method), step.status)
-    output().print(rows)
-
-
-def _list(name: str, values: list[str]) -> None:
-    if values:
-        click.echo(plain(f"{name}: {', '.join(values)}"))
-
-
-def _told(citation: Citation) -> str:
-    arguments = ", ".join(f"{name}={_short(value)}" for name, value in citation.arguments.items())
-    return f"{citation.tool}({arguments}) = {_short(citation.result)}"
-
-
-def _short(value: Any) -> str:
-    text = encode(value).decode()
-    return text if len(text) <= _RESULT_LENGTH else text[: _RESULT_LENGTH - 1] + "…"
+def _thought(data: object) -> Thought | None:
+    try:
+        return msgspec.convert(data, Thought)
+    except msgspec.ValidationError:
+        return None

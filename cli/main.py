@@ -27,6 +27,9 @@ COMMANDS: tuple[str, ...] = (
     "search",
     "hunts",
     "investigate",
+    "investigations",
+    "replay",
+    "agents",
     "keys",
     "users",
     "login",
@@ -36,6 +39,8 @@ COMMANDS: tuple[str, ...] = (
     "settings",
     "tail",
 )
+#: Commands whose module has another name: cli/replay is the demo's player of recordings.
+_MODULES = {"replay": "replay_investigation"}
 
 
 class _Commands(click.Group):
@@ -45,7 +50,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"cli.{cmd_name}")
+        module = importlib.import_module(f"cli.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

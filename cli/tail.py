@@ -120,7 +120,7 @@ def _told(event: Delivered) -> tuple[str, str]:
 
 
 def summary_of(data: Any) -> str:
-    """The few words of an event that a person reads: of an alert, an investigation, a match or a thought."""
+    """The few words of an event that a person reads: an alert, an investigation, a match, a call, a thought."""
     if not isinstance(data, dict):
         return _cut(encode(data).decode())
     for member, told in _SUMMARIES.items():
@@ -145,6 +145,11 @@ def _match(data: dict[str, Any]) -> str:
     return f"{data.get('rule_title')} matched {data.get('count')}, {data.get('alert_id')}"
 
 
+def _tool_call(data: dict[str, Any]) -> str:
+    told = data.get("error") or data.get("id")
+    return f"{data.get('agent')} {data.get('tool')} {encode(data.get('arguments')).decode()}: {told}"
+
+
 def _thought(data: dict[str, Any]) -> str:
     return f"{data.get('agent')} {data.get('kind')}: {data.get('text')}"
 
@@ -154,6 +159,7 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "alert": _alert,
     "investigation": _investigation,
     "rule_title": _match,
+    "caller": _tool_call,
     "handoff_id": _thought,
 }
 

@@ -13,6 +13,7 @@ import orjson
 
 from shared.contracts.agents import tool_result_payload
 from shared.contracts.claims import Refusal
+from shared.contracts.fleet import ToolCall
 from shared.contracts.wire import to_builtins
 
 
@@ -29,6 +30,13 @@ def content_address(tool: str, arguments: dict[str, Any], result: Any) -> str:
 def refusal_address(refusal: Refusal) -> str:
     """The id of a tool call that brought no result, over tool, arguments and reason."""
     return _address({"tool": refusal.tool, "arguments": refusal.arguments, "refusal": refusal.reason})
+
+
+def is_true(call: ToolCall) -> bool:
+    """Whether a stored call is what its address says."""
+    if call.status == "completed":
+        return call.id == content_address(call.tool, call.arguments, call.result)
+    return call.id == refusal_address(Refusal(tool=call.tool, arguments=call.arguments, reason=call.error or ""))
 
 
 def _address(payload: dict[str, Any]) -> str:

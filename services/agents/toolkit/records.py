@@ -13,14 +13,14 @@ import msgspec
 import orjson
 
 from shared.content import canonical, content_address
-from shared.contracts.agents import Recorded
+from shared.contracts.agents import NOT_RECORDED, Recorded
 from shared.contracts.claims import Citation, Refusal
 
 #: One result's JSON. The whole assessment must fit one frame of 1 MiB.
 MAX_RESULT_BYTES = 16 * 1024
-#: Why a replay has no result of a call.
-NOT_RECORDED = "not recorded"
 _MAX_TEXT = 2000
+#: From here on a number is written with an exponent; up to there integers can be read.
+_EXPONENT, _INTEGERS = 1e16, 2.0**63
 _MAX_ITEMS = 40
 
 
@@ -60,18 +60,20 @@ class Records:
 
 
 def plain_json(value: Any) -> Any:
-    """Builtins of JSON with sorted keys, and U+0000 as U+2400."""
-    return without_nul(orjson.loads(canonical(value)))
+    """Builtins of JSON with sorted keys, as a store of JSON gives them back: decoded text may hold U+0000, which it
+    can't keep (U+2400 instead), and it writes whole numbers without an exponent."""
+    return _storable(orjson.loads(canonical(value)))
 
 
-def without_nul(value: Any) -> Any:
-    """The same data with U+0000 shown as U+2400: stores of JSON can't hold it, and decoded text may have it."""
+def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\x00", "\u2400")
+    if isinstance(value, float) and (value == 0 or _EXPONENT <= abs(value) < _INTEGERS):
+        return int(value) if value else 0.0
     if isinstance(value, list):
-        return [without_nul(item) for item in value]
+        return [_storable(item) for item in value]
     if isinstance(value, dict):
-        return {without_nul(key): without_nul(item) for key, item in value.items()}
+        return {_storable(key): _storable(item) for key, item in value.items()}
     return value
 
 

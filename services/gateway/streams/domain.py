@@ -10,28 +10,32 @@ from typing import Any
 
 import msgspec
 
-from shared.contracts.agents import AGENT_THOUGHT
+from shared.contracts.agents import AGENT_IDS, AGENT_THOUGHT
 from shared.contracts.alerts import ALERT_CREATED, ALERT_UPDATED
 from shared.contracts.constants import Endpoint, Topic
 from shared.contracts.events import CloudEvent
+from shared.contracts.fleet import TOOL_CALLED, WS_AGENT_TOOL_CALLS
 from shared.contracts.investigations import INVESTIGATION_COMPLETED
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS, WS_RECEIPTS, StreamFrame
 from shared.contracts.wire import decode, encode
+from shared.errors import AGENT_NOT_FOUND, AuroraError
 
 GAP = "aurora.stream.gap"
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The topics of one WebSocket. `member` is the part of an event that is shown, "" for all of it."""
+    """The topics of one WebSocket. `member` is the part of an event that is shown, "" for all of it; `tokens` are the
+    topics' for a stream of some of their events."""
 
     topics: tuple[Topic[Any], ...]
     member: str = ""
+    tokens: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> list[str]:
         """The NATS subjects of the topics."""
-        return [topic.name for topic in self.topics]
+        return [topic.subject(*self.tokens) if self.tokens else topic.name for topic in self.topics]
 
 
 STREAMS: Mapping[Endpoint[Any, Any, Any], Stream] = {
@@ -39,6 +43,19 @@ STREAMS: Mapping[Endpoint[Any, Any, Any], Stream] = {
     WS_AGENT_THOUGHTS: Stream((AGENT_THOUGHT,)),
     WS_RECEIPTS: Stream((INVESTIGATION_COMPLETED,), "investigation"),
 }
+#: Of each agent its own: who watches one isn't sent what all the others read.
+TOOL_CALLS: Mapping[str, Stream] = {agent: Stream((TOOL_CALLED,), tokens=(agent,)) for agent in AGENT_IDS}
+ALL = (*STREAMS.values(), *TOOL_CALLS.values())
+
+
+def stream_at(endpoint: Endpoint[Any, Any, Any], path: Mapping[str, str]) -> Stream:
+    """What a WebSocket shows. Raises AURORA-4043 for an unknown agent."""
+    if endpoint is not WS_AGENT_TOOL_CALLS:
+        return STREAMS[endpoint]
+    stream = TOOL_CALLS.get(path["agent_id"])
+    if stream is None:
+        raise AuroraError(AGENT_NOT_FOUND, {"agent": path["agent_id"], "agents": list(TOOL_CALLS)})
+    return stream
 
 
 def frame(stream: Stream, sequence: int, payload: bytes) -> bytes:
@@ -74,7 +91,7 @@ def position(requested: int | None, first: int, last: int, now: datetime) -> Pos
 
 def stream_of(subject: str) -> Stream | None:
     """The stream that shows the events of a NATS subject."""
-    for stream in STREAMS.values():
+    for stream in ALL:
         if any(_matches(pattern, subject) for pattern in stream.subjects):
             return stream
     return None

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from services.gateway.streams.domain import STREAMS, Position, Stream
+from services.gateway.streams.domain import Position, Stream, stream_at
 from services.gateway.streams.service import TICKET_SECONDS, Streams, Tickets
 from shared import tasks
 from shared.contracts.constants import Endpoint
+from shared.contracts.fleet import WS_AGENT_TOOL_CALLS
 from shared.contracts.identity import CREATE_WS_TICKET, WebSocketTicket
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS, WS_RECEIPTS, StreamFrame, StreamQuery
 from shared.errors import UNAVAILABLE, AuroraError
@@ -64,6 +65,7 @@ class Sockets:
 
     async def serve(self, endpoint: StreamEndpoint, call: Call[StreamQuery, None]) -> web.WebSocketResponse:
         """One client, from handshake to close."""
+        stream = stream_at(endpoint, call.path)
         start = await self.streams.position(call.query.since)
         socket = web.WebSocketResponse(
             heartbeat=_HEARTBEAT_SECONDS,
@@ -76,20 +78,18 @@ class Sockets:
         if call.request.transport is not None:
             call.request.transport.set_write_buffer_limits(high=_IN_FLIGHT)
         with WEBSOCKET_CLIENTS.labels(endpoint.path).track_inprogress():
-            parting = await self._run(socket, endpoint, start, call)
+            parting = await self._run(_Client(socket, call.request, endpoint.path), stream, start, call.principal)
         if parting is not None:
             await _part(socket, call.request, parting)
         return socket
 
-    async def _run(
-        self, socket: web.WebSocketResponse, endpoint: StreamEndpoint, start: Position, call: Call[StreamQuery, None]
-    ) -> Parting | None:
+    async def _run(self, client: _Client, stream: Stream, start: Position, principal: Principal) -> Parting | None:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [
-                    group.create_task(self._send(_Client(socket, call.request), endpoint, start), name="stream:send"),
-                    group.create_task(_listen(socket), name="stream:listen"),
-                    group.create_task(self._watch(call.request, call.principal), name="stream:watch"),
+                    group.create_task(self._send(client, stream, start), name="stream:send"),
+                    group.create_task(_listen(client.socket), name="stream:listen"),
+                    group.create_task(self._watch(client.request, principal), name="stream:watch"),
                 ]
                 done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
                 await tasks.end(rest)
@@ -98,11 +98,11 @@ class Sockets:
             _log.error("stream failed", exc_info=group_error)
         return Parting(WSCloseCode.INTERNAL_ERROR, b"internal error")
 
-    async def _send(self, client: _Client, endpoint: StreamEndpoint, start: Position) -> Parting | None:
+    async def _send(self, client: _Client, stream: Stream, start: Position) -> Parting | None:
         try:
-            await self._send_all(client, STREAMS[endpoint], start)
+            await self._send_all(client, stream, start)
         except TimeoutError:
-            WEBSOCKET_SLOW_READERS.labels(endpoint.path).inc()
+            WEBSOCKET_SLOW_READERS.labels(client.path).inc()
             return Parting(WSCloseCode.TRY_AGAIN_LATER, b"too slow: resume with since")
         except ConnectionError:
             return None
@@ -144,10 +144,11 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """One socket, written to in as few system calls as there can be."""
+    """One socket at an endpoint's path, written to in as few system calls as there can be."""
 
     socket: web.WebSocketResponse
     request: web.Request
+    path: str
 
     async def send(self, frames: Sequence[bytes], seconds: float) -> None:
         """Sends the frames as text messages. Raises TimeoutError when there is no room for them in so many seconds."""
@@ -201,4 +202,5 @@ def routes(sockets: Sockets, tickets: Tickets, until: Callable[[web.Request], fl
         bind(WS_ALERTS, serving(WS_ALERTS)),
         bind(WS_AGENT_THOUGHTS, serving(WS_AGENT_THOUGHTS)),
         bind(WS_RECEIPTS, serving(WS_RECEIPTS)),
+        bind(WS_AGENT_TOOL_CALLS, serving(WS_AGENT_TOOL_CALLS)),
     ]

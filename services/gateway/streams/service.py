@@ -16,7 +16,7 @@ from contextlib import aclosing
 import msgspec
 
 from services.gateway.streams import domain
-from services.gateway.streams.domain import STREAMS, Position, Ring, Stream
+from services.gateway.streams.domain import ALL, STREAMS, TOOL_CALLS, Position, Ring, Stream
 from shared.bus import Bus, Delivered
 from shared.cache import Cache
 from shared.clock import utc_now
@@ -28,6 +28,8 @@ TICKET_SECONDS = 30
 #: Of each stream: at a thousand events a second the last ten seconds.
 _FRAMES_KEPT = 10_000
 _BYTES_KEPT = 16 * 1024 * 1024
+#: Of one agent's tool calls, which are fewer and larger: some hundred.
+_TOOL_CALL_BYTES_KEPT = 2 * 1024 * 1024
 #: What one write to a socket holds at most.
 _FRAMES_AT_ONCE = 128
 _BYTES_AT_ONCE = 128 * 1024
@@ -38,8 +40,8 @@ _log = get_logger("streams")
 class Channel:
     """The newest frames of one stream, and whoever waits for the next."""
 
-    def __init__(self) -> None:
-        self.ring = Ring(_FRAMES_KEPT, _BYTES_KEPT)
+    def __init__(self, bytes_kept: int) -> None:
+        self.ring = Ring(_FRAMES_KEPT, bytes_kept)
         self._news = asyncio.Event()
 
     def add(self, sequence: int, frame: bytes) -> None:
@@ -63,7 +65,8 @@ class Streams:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._channels = {stream: Channel() for stream in STREAMS.values()}
+        self._channels = {stream: Channel(_BYTES_KEPT) for stream in STREAMS.values()}
+        self._channels |= {stream: Channel(_TOOL_CALL_BYTES_KEPT) for stream in TOOL_CALLS.values()}
         self._following = asyncio.Event()
 
     async def follow(self) -> None:
@@ -77,7 +80,7 @@ class Streams:
         for channel in self._channels.values():
             channel.ring.floor = last
         self._following.set()
-        subjects = [subject for stream in STREAMS.values() for subject in stream.subjects]
+        subjects = [subject for stream in ALL for subject in stream.subjects]
         async with aclosing(self._bus.read(subjects, since=last)) as events:
             async for event in events:
                 stream = domain.stream_of(event.subject)

@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 import orjson
 
-from services.agents.toolkit.records import NOT_RECORDED
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool, described
 from services.agents.toolkit.version import version
 from services.agents.toolkit.work import Work
 from shared.content import canonical, content_address, refusal_address
-from shared.contracts.agents import Assessment, Handoff, Recorded
+from shared.contracts.agents import NOT_RECORDED, Assessment, Handoff, Recorded
 from shared.contracts.constants import SIEM_READ
 from shared.contracts.wire import encode
 from shared.errors import ALERT_NOT_FOUND, AuroraError
