@@ -47,11 +47,11 @@ class ForensicAnalyst:
         evidence = await gather(params, work)
         if evidence.alert is None:
             return await undetermined([], evidence.iocs, "low", "indicators alone have no timeline", work)
-        level = evidence.alert["severity"]
+        level = evidence.level
         hosts = _hosts(evidence)
         if not hosts:
             return await undetermined([], evidence.iocs, level, "the alert names no host", work)
-        since, until = _window(evidence.alert)
+        since, until = _window([evidence.alert, *(citation.result for citation in evidence.related)])
         calls = [TimelineArguments(host=host, since=since, until=until) for host in hosts]
         read = await asyncio.gather(*(work.use(TIMELINE, call) for call in calls))
         signs = [sign for timeline in read if timeline is not None for sign in self._signs(timeline, evidence, work)]
@@ -88,7 +88,7 @@ class ForensicAnalyst:
             alert = await work.use(GET_ALERT_TOOL, AlertArguments(params.alert_id))
             if alert is not None:
                 hosts = hosts or [host for host in [alert.result["entities"].get("host", "")] if host]
-                first, last = _window(alert.result)
+                first, last = _window([alert.result])
                 since, until = since or first, until or last
         if not hosts or since is None or until is None:
             raise field_error("params", "needs an alert that names a host, or hosts, since and until")
@@ -122,5 +122,7 @@ def _hosts(evidence: Evidence) -> list[str]:
     return [host for host in dict.fromkeys(named) if host][:_MAX_HOSTS]
 
 
-def _window(alert: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    return window(datetime.fromisoformat(alert["first_seen"]), datetime.fromisoformat(alert["last_seen"]))
+def _window(alerts: Sequence[Mapping[str, Any]]) -> tuple[datetime, datetime]:
+    """The time around all of them."""
+    first = min(datetime.fromisoformat(alert["first_seen"]) for alert in alerts)
+    return window(first, max(datetime.fromisoformat(alert["last_seen"]) for alert in alerts))

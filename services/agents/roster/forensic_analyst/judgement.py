@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ class Knowledge(msgspec.Struct, frozen=True):
     shown_from: float
     strong_from: float
     chains: tuple[_Chain, ...]
-    unordered: float
     traces: tuple[str, ...]
     traces_weight: _TracesWeight
 
@@ -65,18 +63,10 @@ def sequence_signs(timeline: Citation) -> list[Sign]:
     if chain is None:
         return []
     happened = sorted(strongest, key=lambda phase: (strongest[phase]["timestamp"], order().index(phase)))
-    weight = chain.weight if _mostly_ordered(happened) else round(chain.weight * known.unordered, 4)
     techniques = [technique for phase in happened for technique in strongest[phase].get("mitre_techniques", [])[:1]]
     host = quote(timeline.arguments.get("host", ""), 60)
     claim = f"{len(happened)} phases of an intrusion on {host}, one after the other: {', '.join(happened)}"
-    return [Sign("attack-sequence", claim, weight, tuple(dict.fromkeys(techniques)), timeline)]
-
-
-def _mostly_ordered(happened: Sequence[str]) -> bool:
-    """Whether at least half of the steps from one phase to the next go forward."""
-    places = [order().index(phase) for phase in happened]
-    forward = sum(later > earlier for earlier, later in pairwise(places))
-    return forward * 2 >= len(places) - 1
+    return [Sign("attack-sequence", claim, chain.weight, tuple(dict.fromkeys(techniques)), timeline)]
 
 
 def trace_signs(timeline: Citation, actors: Collection[str]) -> list[Sign]:

@@ -81,7 +81,9 @@ class IncidentResponder:
         """Adds what was set up to come back on the hosts around the time of the alert."""
         if evidence.alert is None:
             return
-        since, until = window(_time(evidence.alert, "first_seen"), _time(evidence.alert, "last_seen"))
+        alerts = [evidence.alert, *(citation.result for citation in evidence.related)]
+        first, last = (_times(alerts, name) for name in ("first_seen", "last_seen"))
+        since, until = window(min(first), max(last))
         hosts = [target.value for target in targets.all() if target.kind == "host"][:_MAX_HOSTS]
         calls = [FootholdArguments(host=host, since=since, until=until) for host in hosts]
         for found in await asyncio.gather(*(work.use(FOOTHOLDS, call) for call in calls)):
@@ -111,5 +113,5 @@ def _resolvers(evidence: Evidence) -> set[str]:
     return {seen.field("destination.ip") for seen in asked}
 
 
-def _time(alert: Mapping[str, Any], name: str) -> datetime:
-    return datetime.fromisoformat(alert[name])
+def _times(alerts: Sequence[Mapping[str, Any]], name: str) -> list[datetime]:
+    return [datetime.fromisoformat(alert[name]) for alert in alerts]

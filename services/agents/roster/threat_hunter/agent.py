@@ -65,7 +65,7 @@ class ThreatHunter:
         if evidence.alert is None:
             reason = "indicators alone say nothing of when to look: ask for a hunt"
             return await undetermined([], evidence.iocs, "low", reason, work)
-        hosts, level = _hosts(evidence), evidence.alert["severity"]
+        hosts, level = _hosts(evidence), evidence.level
         if not hosts:
             return await undetermined([], evidence.iocs, level, "the alert names no host to look beyond", work)
         signs = await self._spread(evidence, hosts, params.prior, work)
@@ -197,8 +197,10 @@ class ThreatHunter:
 
 
 def _times(evidence: Evidence) -> tuple[datetime, datetime]:
-    alert = evidence.alert or {}
-    return datetime.fromisoformat(alert["first_seen"]), datetime.fromisoformat(alert["last_seen"])
+    """When the first of the alerts was seen first, and the last of them last."""
+    alerts = [evidence.alert or {}, *(citation.result for citation in evidence.related)]
+    first = min(datetime.fromisoformat(alert["first_seen"]) for alert in alerts)
+    return first, max(datetime.fromisoformat(alert["last_seen"]) for alert in alerts)
 
 
 def _hosts(evidence: Evidence) -> list[str]:
