@@ -218,5 +218,7 @@ def _less_when_usual(sign: Sign, days: int) -> Sign:
 
 
 def _moment(evidence: Evidence, work: Work) -> datetime:
-    """When it happened: the alert's last event, else the time of the question."""
+    """When it happened: the newest event, else the alert's last, else the time of the question."""
+    if evidence.events:
+        return max(seen.moment for seen in evidence.events)
     return work.asked_at if evidence.alert is None else datetime.fromisoformat(evidence.alert["last_seen"])
