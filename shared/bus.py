@@ -16,6 +16,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
 from nats.js.kv import KeyValue
 
@@ -352,6 +353,11 @@ class Bus:
             finally:
                 if subscription is not None and not self._nats.is_closed:
                     await subscription.unsubscribe()
+
+    def jetstream(self) -> JetStreamContext:
+        """For shared.objects, which speaks of objects. Raises AURORA-5030 until it is connected."""
+        self._require()
+        return self._js
 
     async def ping(self) -> None:
         """Raises AURORA-5030 when the connection is down or JetStream doesn't answer."""

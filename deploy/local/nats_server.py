@@ -24,9 +24,17 @@ _SERVICE = {
     "publish": ["aurora.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>"],
     "subscribe": ["aurora.>", "_INBOX.>", "$KV.agents.>"],
 }
-#: Buckets of JetStream's key-value store that one service writes and all others read: the gateway says which runtime
-#: settings hold, and agents where they listen.
-_TELLS = {"gateway": "$KV.settings.>", "agents": "$KV.agents.>"}
+#: Stored files. Agents read what attackers made: they can't write, change or take away what is kept there.
+_SAMPLES = "$O.samples.>"
+_SAMPLES_CHANGES = [
+    "$JS.API.STREAM.UPDATE.OBJ_samples",
+    "$JS.API.STREAM.PURGE.OBJ_samples",
+    "$JS.API.STREAM.DELETE.OBJ_samples",
+    "$JS.API.STREAM.MSG.DELETE.OBJ_samples",
+]
+#: Buckets that one service writes and all others read: the gateway says which runtime settings hold, agents where they
+#: listen, and the orchestrator stores files.
+_TELLS = {"gateway": "$KV.settings.>", "agents": "$KV.agents.>", "orchestrator": _SAMPLES}
 #: The operator watches: live, and what is stored by a consumer of its own. It can't publish, acknowledge, delete or
 #: change the stream. Consumers' names have no pattern, so fetching can't be limited to its own; what it would take
 #: from a service's work queue comes back there, since it can't acknowledge.
@@ -79,15 +87,16 @@ def url(port: int) -> str:
     return f"nats://{HOST}:{port}"
 
 
-def _permissions(service: str) -> dict[str, list[str]]:
+def _permissions(service: str) -> dict[str, Any]:
     bucket = _TELLS.get(service)
-    if bucket is None:
-        return _SERVICE
-    return {**_SERVICE, "publish": [*_SERVICE["publish"], bucket]}
+    allowed = [*_SERVICE["publish"], *([] if bucket is None else [bucket])]
+    denied = [] if bucket == _SAMPLES else _SAMPLES_CHANGES
+    return {"publish": {"allow": allowed, "deny": denied}, "subscribe": _SERVICE["subscribe"]}
 
 
 def _configuration(folder: DataFolder, port: int, services: Sequence[str]) -> dict[str, Any]:
-    users = [(service, _permissions(service)) for service in services] + [(OPERATOR, _READER)]
+    users: list[tuple[str, dict[str, Any]]] = [(service, _permissions(service)) for service in services]
+    users.append((OPERATOR, _READER))
     return {
         "host": HOST,
         "port": port,

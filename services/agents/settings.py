@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -17,3 +18,5 @@ class AgentsSettings:
     advertised_host: str | None = None
     # one question to the siem
     query_seconds: float = 15.0
+    # a folder of YARA rules of your own, beside those that Aurora brings
+    yara_rules: Path | None = None

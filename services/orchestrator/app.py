@@ -18,8 +18,12 @@ from services.orchestrator.investigations.telling import Telling
 from services.orchestrator.investigations.work import Workers
 from services.orchestrator.replays import routes as replay_routes
 from services.orchestrator.replays.service import ReplaysService
+from services.orchestrator.samples import routes as sample_routes
+from services.orchestrator.samples.service import SamplesService
 from services.orchestrator.settings import OrchestratorSettings
 from shared.client import Client
+from shared.contracts.samples import SAMPLES_BUCKET
+from shared.objects import Objects
 from shared.registry import Directory, Where
 from shared.rpc import Fleet
 from shared.runtime import Platform
@@ -48,6 +52,9 @@ async def start(platform: Platform) -> None:
     telling = Telling(await platform.bus())
     workers = Workers(database, outbox, dispatcher, investigations, telling, NoOpinion(), settings)
     replays = ReplaysService(investigations, dispatcher, agents, fleet, outcome_of, settings.step_seconds)
+    objects = Objects(await platform.bus(), SAMPLES_BUCKET, most_bytes=settings.samples_gib * 1024**3)
+    samples = SamplesService(database, objects, dispatcher)
+    platform.spawn("samples", samples.analyse())
     platform.spawn("fleet", directory.follow(await platform.bus()))
     platform.spawn("tool-calls", fleet_events.listen(await platform.bus(), fleet))
     platform.spawn("tool-calls-retention", fleet.clean())
@@ -62,5 +69,6 @@ async def start(platform: Platform) -> None:
             *investigation_routes.routes(investigations),
             *fleet_routes.routes(fleet),
             *replay_routes.routes(replays),
+            *sample_routes.routes(samples),
         ]
     )

@@ -33,3 +33,5 @@ class OrchestratorSettings:
     continue_seconds: float = 60.0
     # days that tool calls are kept; what an investigation rests on is part of it and stays
     tool_call_days: int = 90
+    # what stored samples may take together, in GiB; then no more are taken
+    samples_gib: int = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 import msgspec
 
@@ -25,11 +26,19 @@ _KEPT_EVENTS = 2000
 _SKEW = timedelta(seconds=1)
 
 
+class Samples(Protocol):
+    """Stored files, as far as a look at one without running it goes."""
+
+    async def triage(self, file_hash: str) -> dict[str, Any] | None:
+        """What the bytes under an MD5, SHA-1 or SHA-256 are; None when none are stored. Raises AURORA-5030."""
+
+
 class Sources:
     """The estate as agents may see it."""
 
-    def __init__(self, siem: Client) -> None:
+    def __init__(self, siem: Client, samples: Samples | None = None) -> None:
         self._siem = siem
+        self._samples = samples
         self._events: dict[str, LogEvent] = {}
 
     async def alert(self, alert_id: str) -> Alert:
@@ -53,6 +62,10 @@ class Sources:
     async def logs(self, query: LogQuery) -> list[LogEvent]:
         """The first page, newest first."""
         return (await self._siem.call(SEARCH_LOGS, query=query)).items
+
+    async def sample(self, file_hash: str) -> dict[str, Any] | None:
+        """As `Samples.triage`; None too where no samples are kept."""
+        return None if self._samples is None else await self._samples.triage(file_hash)
 
     async def page(self, query: LogQuery) -> LogPage:
         """The first page, with the counts that the query asks for."""

@@ -31,7 +31,6 @@ from services.agents.toolkit.tools.network import (
     UploadArguments,
 )
 from services.agents.toolkit.work import Work
-from shared.clock import utc_now
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.claims import Citation
 from shared.contracts.common import Severity
@@ -68,7 +67,7 @@ class NetworkAnalyst:
         subjects = subjects_of(evidence)
         if not subjects:
             return await undetermined([], evidence.iocs, level, "neither host nor address is known", work)
-        at, focus = _moment(evidence), focus_of(evidence)
+        at, focus = _moment(evidence, work), focus_of(evidence)
         looked = await asyncio.gather(*(self._subject(subject, at, focus, work) for subject in subjects))
         signs = [sign for found, _ in looked for sign in found]
         signs += await self._rare_signs(evidence, at, work)
@@ -169,6 +168,6 @@ def _registered(focus: Iterable[str]) -> frozenset[str]:
     return frozenset(registered(name) for name in focus) - {""}
 
 
-def _moment(evidence: Evidence) -> datetime:
+def _moment(evidence: Evidence, work: Work) -> datetime:
     """Around when to look."""
-    return utc_now() if evidence.alert is None else datetime.fromisoformat(evidence.alert["last_seen"])
+    return work.asked_at if evidence.alert is None else datetime.fromisoformat(evidence.alert["last_seen"])

@@ -1,0 +1,98 @@
+"""The triage process: one sample on stdin, what it is on stdout, one JSON object a line for each part; then it ends.
+
+It gives up every right before it looks at the first byte: memory, time and files are limited, nothing can be opened
+any more (neither a file nor a socket), no process started, and root's rights are gone. A part whose parser fails is
+named under `unread`; when the process dies, the lines before that stand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.agents.toolkit.samples.facts import basics, said
+from services.agents.toolkit.samples.rules import Rules
+from shared.contracts.samples import MAX_SAMPLE_BYTES
+
+Part = Callable[[bytes], dict[str, Any]]
+_MEMORY = 1024 * 1024 * 1024
+_CPU_SECONDS = 20
+_OWN_RULES = Path(__file__).parents[1] / "knowledge" / "samples.yar"
+_NOBODY = 65534
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 1, 38, 4
+
+
+def _limit() -> None:
+    """Before anything is read."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0)
+    for what, most in (
+        (resource.RLIMIT_AS, _MEMORY),
+        (resource.RLIMIT_CPU, _CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _shut() -> None:
+    """Once code and rules are loaded: nothing can be opened, connected or started any more."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    # For root it would not hold.
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def _tell(part: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(part) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _reader_of(data: bytes) -> Part:
+    """What reads a programme's structure; its library takes half a second to load, so only where there is one."""
+    if not data.startswith((b"MZ", b"\x7fELF")):
+        return lambda _data: {"programme": None}
+    from services.agents.toolkit.samples.executables import programme
+
+    return lambda given: {"programme": programme(given)}
+
+
+def main(folders: list[str]) -> None:
+    """`folders` hold the operator's rules."""
+    _limit()
+    rules = Rules(_OWN_RULES, map(Path, folders))
+    # What is loaded or started at the first use is so now, while files can still be opened.
+    said(b"http://a.example.org/ 198.51.100.1 a@example.org")
+    rules.scan(b"")
+    data = sys.stdin.buffer.read(MAX_SAMPLE_BYTES + 1)[:MAX_SAMPLE_BYTES]
+    programme = _reader_of(data)
+    _shut()
+    # The parser that is likeliest to die comes last.
+    parts: tuple[tuple[str, Part], ...] = (
+        ("basics", basics),
+        ("strings", said),
+        ("rules", rules.scan),
+        ("programme", programme),
+    )
+    for name, part in parts:
+        try:
+            _tell(part(data))
+        except Exception as error:  # noqa: BLE001 - a hostile file may break a parser in any way; the others go on
+            _tell({"unread": {name: type(error).__name__}})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
