@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.agents.roster.cloud_analyst.agent import CloudAnalyst
 from services.agents.roster.endpoint_analyst.agent import EndpointAnalyst
+from services.agents.roster.identity_analyst.agent import IdentityAnalyst
+from services.agents.roster.malware_analyst.agent import MalwareAnalyst
+from services.agents.roster.network_analyst.agent import NetworkAnalyst
 from services.agents.roster.threat_intel.agent import ThreatIntel
 from services.agents.roster.triage.agent import Triage
 from services.agents.settings import AgentsSettings
 from services.agents.toolkit.agent import Agent, Surroundings, listen
 from services.agents.toolkit.place import Place, place_of
+from services.agents.toolkit.samples.sandbox import Sandbox
+from services.agents.toolkit.samples.stored import StoredSamples
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.thoughts import Thoughts
 from services.agents.toolkit.version import version
@@ -17,11 +23,21 @@ from shared.client import Client
 from shared.clock import new_id, utc_now
 from shared.config import ConfigError
 from shared.contracts.agent_cards import Registration
+from shared.contracts.samples import SAMPLES_BUCKET
+from shared.objects import Objects
 from shared.registry import Directory, announce
 from shared.rpc import Fleet
 from shared.runtime import Platform
 
-ROSTER: tuple[Agent, ...] = (Triage(), EndpointAnalyst(), ThreatIntel())
+ROSTER: tuple[Agent, ...] = (
+    Triage(),
+    ThreatIntel(),
+    EndpointAnalyst(),
+    MalwareAnalyst(),
+    NetworkAnalyst(),
+    IdentityAnalyst(),
+    CloudAnalyst(),
+)
 
 
 async def start(platform: Platform) -> None:
@@ -41,7 +57,9 @@ async def start(platform: Platform) -> None:
     bus = await platform.bus()
     others = Fleet(lambda agent: platform.signer.own_token(f"agent:{agent}"), _fixed(settings.agent_urls))
     platform.on_stop(others.close)
-    around = Surroundings(Sources(siem), Thoughts(bus).publish, others)
+    folders = () if settings.yara_rules is None else (settings.yara_rules,)
+    samples = StoredSamples(Objects(bus, SAMPLES_BUCKET), Sandbox(folders))
+    around = Surroundings(Sources(siem, samples), Thoughts(bus).publish, others)
     registered = []
     for name in chosen:
         server, entry = await listen(platform, roster[name], _place(name, settings), around)

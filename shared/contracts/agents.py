@@ -12,7 +12,15 @@ from shared.contracts.claims import Citation, Finding, Prior, Refusal
 from shared.contracts.common import Confidence, Observable, Severity, Verdict
 from shared.contracts.constants import ALERTS_READ, SIEM_READ, Method, Topic
 
-AgentId = Literal["triage", "endpoint_analyst", "threat_intel"]
+AgentId = Literal[
+    "triage",
+    "threat_intel",
+    "endpoint_analyst",
+    "malware_analyst",
+    "network_analyst",
+    "identity_analyst",
+    "cloud_analyst",
+]
 #: The roster, in the order in which the planner prefers them.
 AGENT_IDS: tuple[AgentId, ...] = get_args(AgentId)
 #: The permissions that specialists' tools need; a handoff grants some of them.
