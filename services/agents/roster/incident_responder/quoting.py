@@ -11,7 +11,8 @@ import shlex
 import unicodedata
 from typing import Literal
 
-Shell = Literal["posix", "powershell"]
+#: `any` is for commands that people run where they sit, whatever their shell.
+Shell = Literal["posix", "powershell", "any"]
 _LONGEST = 1024
 #: All of them end a string in single quotes of PowerShell.
 _SINGLE_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
@@ -24,6 +25,8 @@ def carries(value: str, shell: Shell) -> bool:
         return False
     if any(unicodedata.category(character)[0] in "CZ" and character != " " for character in value):
         return False
+    if shell == "any":
+        return not _SINGLE_QUOTES.search(value)
     return shell == "posix" or not _POWERSHELL_SPECIAL.search(value)
 
 
@@ -33,4 +36,6 @@ def quoted(value: str, shell: Shell) -> str:
         raise ValueError("this value can't be put into a command")
     if shell == "posix":
         return shlex.quote(value)
+    if shell == "any":
+        return f"'{value}'"
     return "'" + _SINGLE_QUOTES.sub(r"\1\1", value) + "'"
