@@ -36,7 +36,7 @@ class SampleReceipt(msgspec.Struct, kw_only=True):
     stored_at: datetime
 
 
-class Section(msgspec.Struct, kw_only=True):
+class ProgrammeSection(msgspec.Struct, kw_only=True):
     """One section of a programme; sizes in bytes, entropy in bits a byte."""
 
     name: str
@@ -61,7 +61,7 @@ class Programme(msgspec.Struct, kw_only=True):
     imphash: str = ""
     import_count: int
     imports: list[str]
-    sections: list[Section]
+    sections: list[ProgrammeSection]
     section_count: int
     overlay: int = 0
     managed: bool = False
