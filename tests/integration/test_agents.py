@@ -32,6 +32,8 @@ from tests.system.waiting import found, verdict_on
 ROOT = Path(__file__).parents[2]
 #: The answers must fit one frame of 1 MiB with room to spare.
 MAX_ASSESSMENT = 700 * 1024
+#: Who sees what the intruder did on the host; what others look for isn't in it.
+SEEING = {"triage", "endpoint_analyst", "threat_intel"}
 UNKNOWN = "ALRT-2026-999999"
 
 
@@ -93,9 +95,11 @@ def test_every_alert_of_the_intrusion_ends_as_malicious(investigations: dict[str
     assert missed == {}
 
 
-def test_every_specialist_contributes_to_the_verdict_on_a_command(investigations: dict[str, Investigation]) -> None:
+def test_every_specialist_of_hosts_contributes_to_the_verdict_on_a_command(
+    investigations: dict[str, Investigation],
+) -> None:
     ended = investigations["Base64 Decoded Into a Shell"]
-    assert {finding.agent for finding in ended.findings} == set(AGENT_IDS)
+    assert SEEING <= {finding.agent for finding in ended.findings} <= set(AGENT_IDS)
     assert {"T1140", "T1110.001"} <= set(ended.mitre_techniques)
     assert Observable("ip", "127.0.66.66") in ended.iocs
     tools = {citation.tool for citation in ended.citations}
@@ -116,8 +120,10 @@ async def test_each_finding_cites_results_that_are_delivered_and_true_to_their_a
 ) -> None:
     alert = named(alerts, "Reverse Shell Through /dev/tcp or Netcat")
     assessment = await analyze(stack, agent, AnalyzeThreat(alert_id=alert.id, iocs=[Observable("ip", "127.0.66.66")]))
-    assert assessment.verdict == "malicious"
-    assert assessment.findings
+    if agent in SEEING:
+        assert assessment.verdict == "malicious"
+        assert assessment.findings
+    assert assessment.verdict != "benign"
     delivered = {citation.id for citation in assessment.citations}
     for finding in assessment.findings:
         assert finding.citations

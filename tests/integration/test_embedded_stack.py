@@ -23,6 +23,7 @@ from deploy.local import wheels
 from deploy.local.account import reachable_home, unprivileged
 from deploy.local.errors import StackError, explain
 from deploy.local.layout import DataFolder, holder_of
+from shared.contracts.agents import AGENT_IDS
 from shared.errors import AuroraError
 from shared.identity import Verifier, service_principal
 from tests.stack import AURORA, Servers, Stack, data_folder, embedded_servers, running_stack, wait_until
@@ -81,7 +82,7 @@ def test_a_stack_comes_up_says_where_everything_is_and_goes_down(root: Path) -> 
     with stack(root) as running:
         runtime = running.runtime
         assert set(runtime.services) == {"postgres", "nats", "valkey", "siem", "agents", "orchestrator", "gateway"}
-        assert set(runtime.agents) == {"triage", "endpoint_analyst", "threat_intel"}
+        assert set(runtime.agents) == set(AGENT_IDS)
         assert all(psutil.pid_exists(process.pid or 0) for process in runtime.services.values())
         status = aurora("status", "--json", f"--data-dir={root}")
         assert status.returncode == 0, status
