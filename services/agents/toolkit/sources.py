@@ -10,6 +10,15 @@ import msgspec
 
 from shared.client import Client
 from shared.contracts.alerts import GET_ALERT, LIST_ALERTS, Alert, AlertQuery
+from shared.contracts.common import Observable
+from shared.contracts.intel import (
+    LIST_VULNERABILITIES,
+    LOOKUP_INTEL,
+    IntelLookup,
+    IntelMatches,
+    IntelVulnerability,
+    VulnerabilityQuery,
+)
 from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogPage, LogQuery
 
 
@@ -58,6 +67,14 @@ class Sources:
                 if len(self._events) > _KEPT_EVENTS:
                     del self._events[next(iter(self._events))]
         return self._events.get(log_id)
+
+    async def intel(self, observables: list[Observable], at: datetime) -> IntelMatches:
+        """What imported intelligence says of these, as it was at a time."""
+        return await self._siem.call(LOOKUP_INTEL, body=IntelLookup(observables=observables, at=at))
+
+    async def vulnerabilities(self, query: VulnerabilityQuery) -> list[IntelVulnerability]:
+        """The first page, newest first."""
+        return (await self._siem.call(LIST_VULNERABILITIES, query=query)).items
 
     async def logs(self, query: LogQuery) -> list[LogEvent]:
         """The first page, newest first."""
