@@ -76,6 +76,7 @@ class Specialists:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, CallContext, AnalyzeThreat]] = field(default_factory=list)
+    before_report: Callable[[], Awaitable[None]] | None = None
     plans: list[ResponseRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
 
@@ -92,6 +93,8 @@ class Specialists:
         return ResponsePlan(steps=[], not_planned=["nothing that was cited"])
 
     async def write(self, request: ReportRequest, _context: CallContext) -> Report:
+        if self.before_report is not None:
+            await self.before_report()
         self.reports.append(request)
         return Report(title="Report", markdown="# Report", sections=[])
 

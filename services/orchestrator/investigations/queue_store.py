@@ -184,7 +184,7 @@ async def complete(
                   worked_seconds = extract(epoch FROM $16::timestamptz - claimed_at),
                   continue_at = CASE WHEN round < $18 AND EXISTS (SELECT 1 FROM investigation_alerts
                                                                   WHERE investigation_id = $1 AND refired)
-                                     THEN $16::timestamptz + $17 END,
+                                     THEN $16::timestamptz + $17::interval END,
                   round_open = false, lease_owner = NULL, lease_until = NULL
            WHERE id = $1 RETURNING *""",
         identifier,

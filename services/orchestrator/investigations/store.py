@@ -112,9 +112,11 @@ async def joinable(
     identifier: str | None = await connection.fetchval(
         """SELECT id FROM investigations
            WHERE group_key = $1 AND automatic
-             AND seen_from <= $3::timestamptz + $5 AND seen_until >= $2::timestamptz - $5
+             AND seen_from <= $3::timestamptz + $5::interval
+             AND seen_until >= $2::timestamptz - $5::interval
              AND (status IN ('queued', 'running')
-                  OR (status IN ('completed', 'review_required', 'failed') AND completed_at > $4::timestamptz - $6))
+                  OR (status IN ('completed', 'review_required', 'failed')
+                      AND completed_at > $4::timestamptz - $6::interval))
              AND round < $7 AND jsonb_array_length(alert_ids) < $8
            ORDER BY position DESC LIMIT 1 FOR UPDATE""",
         group_key,
@@ -173,7 +175,7 @@ async def fired_again(connection: Connection, subject: Subject, now: datetime, p
         subject,
     )
     await connection.execute(
-        """UPDATE investigations SET continue_at = greatest($2, completed_at + $3)
+        """UPDATE investigations SET continue_at = greatest($2, completed_at + $3::interval)
            WHERE id = $1 AND completed_at IS NOT NULL""",
         identifier,
         now,
