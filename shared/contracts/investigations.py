@@ -264,7 +264,7 @@ INVESTIGATION_CREATED = Topic("aurora.investigations.created", InvestigationChan
 INVESTIGATION_UPDATED = Topic(
     "aurora.investigations.updated",
     InvestigationChanged,
-    "An investigation changed before its end: alerts joined it, it was parked or resumed",
+    "An investigation changed before its end: alerts joined it, it was parked or resumed. Without tool results",
 )
 INVESTIGATION_COMPLETED = Topic(
     "aurora.investigations.completed",
