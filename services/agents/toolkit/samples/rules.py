@@ -22,13 +22,10 @@ class Rules:
         """Reads `own`, and every .yar and .yara file of the folders; each file is a namespace of its own."""
         compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
         compiler.ignore_invalid_rules(True)
-        self.ignored = 0
         for file in [own, *(file for folder in others for file in _files(folder))]:
             compiler.new_namespace(file.stem)
-            try:
-                compiler.add_source(file.read_text(encoding="utf-8", errors="replace"))
-            except yara_x.CompileError:
-                self.ignored += 1
+            compiler.add_source(file.read_text(encoding="utf-8", errors="replace"))
+        self.ignored = len(compiler.errors())
         self._rules = compiler.build()
 
     def scan(self, data: bytes) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""The triage process: what it says of real programmes, and that hostile files hurt nothing but it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.agents.toolkit.samples import sandbox
+from services.agents.toolkit.samples.imports import groups_in
+from services.agents.toolkit.samples.sandbox import Sandbox
+from tests.unit.agents.small_programmes import EICAR, dense, pe
+
+ROOT = Path(__file__).parents[2]
+
+
+async def test_the_test_file_of_every_scanner_is_found() -> None:
+    found = await Sandbox().triage(EICAR)
+    assert [match["rule"] for match in found["rules"]] == ["eicar_test_file"]
+    assert found["unread"] == {}
+    assert found["md5"] == "44d88612fea8a8f36de82e1278abb02f"
+
+
+async def test_a_windows_programme_is_read_with_its_sections_and_imports() -> None:
+    functions = ["VirtualAllocEx", "WriteProcessMemory", "CreateRemoteThread"]
+    found = await Sandbox().triage(pe(code=dense(70_000), functions=functions, writable_code=True, extra=b"more"))
+    programme = found["programme"]
+    assert (programme["format"], programme["bits"], programme["machine"]) == ("pe", 64, "amd64")
+    code = programme["sections"][0]
+    assert (code["name"], code["writable"], code["executable"]) == (".text", True, True)
+    assert code["entropy"] > 7.9
+    assert [group["id"] for group in groups_in(programme["imports"])] == ["process-injection"]
+    assert programme["entry_section"] == ".text"
+    assert len(programme["imphash"]) == 32
+    assert programme["overlay"] == 4
+    assert programme["signature"] == "none"
+
+
+async def test_a_linux_programme_is_read() -> None:
+    data = await asyncio.to_thread(Path(shutil.which("env") or sys.executable).read_bytes)
+    found = await Sandbox().triage(data)
+    assert found["kind"] == "elf"
+    assert found["programme"]["format"] == "elf"
+    assert found["programme"]["section_count"] > 10
+    assert found["rules"] == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(pe()[:0x48], id="a header that breaks off"),
+        pytest.param(pe(more_sections=9_000), id="thousands of sections"),
+        pytest.param(b"\x7fELF\x02\x01\x01" + b"\xff" * 4000, id="an ELF of nonsense"),
+    ],
+)
+async def test_a_hostile_file_is_a_result(data: bytes) -> None:
+    found = await Sandbox().triage(data)
+    assert found["size"] == len(data)
+    assert set(found["unread"]) <= {"programme"}
+
+
+async def test_rules_of_the_operator_are_read_and_broken_ones_counted(tmp_path: Path) -> None:
+    text = 'rule ours { meta: weight = "0.7" strings: $a = "only here" condition: $a }'
+    (tmp_path / "ours.yar").write_text(text)
+    (tmp_path / "broken.yara").write_text("rule {")
+    found = await Sandbox([tmp_path]).triage(b"found only here")
+    assert [(match["rule"], match["file"], match["meta"]) for match in found["rules"]] == [
+        ("ours", "ours", {"weight": "0.7"})
+    ]
+    assert found["rules_ignored"] == 1
+
+
+async def test_a_process_that_takes_too_long_is_ended_and_said_so() -> None:
+    found = await Sandbox(seconds=0.01).triage(b"x")
+    assert set(found["unread"].values()) == {"out of time"}
+
+
+async def test_a_process_that_dies_leaves_what_it_said_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_MODULE", "tests.integration.stand_in_triage")
+    found = await Sandbox().triage(b"MZ")
+    assert found["sha256"] == "a" * 64
+    reason = "the process died of SIGSEGV"
+    assert found["unread"] == {"strings": reason, "rules": reason, "programme": reason}
+
+
+_TRIES = """
+import os, resource, socket
+from services.agents.toolkit.samples import worker
+worker._limit()
+worker._shut()
+def refused(what):
+    try:
+        what()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "allowed"
+print(refused(lambda: open("/etc/passwd")), refused(socket.socket), refused(os.fork),
+      refused(lambda: bytearray(2 * 1024**3)), os.geteuid() != 0, resource.getrlimit(resource.RLIMIT_CPU)[1] <= 20)
+"""
+
+
+def test_the_process_can_open_connect_start_and_take_nothing() -> None:
+    """What of it holds is asked of the process itself, by the steps that it takes before it reads a sample."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _TRIES],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout.split() == ["OSError", "OSError", "BlockingIOError", "MemoryError", "True", "True"]
