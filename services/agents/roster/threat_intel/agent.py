@@ -1,4 +1,4 @@
-"""Threat intelligence: what is known of the indicators by their form, and of their sources by what they did here."""
+"""Threat intelligence: what imports and their form tell of the indicators, and what their sources did here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.agents.roster.threat_intel import reputation
 from services.agents.roster.threat_intel.judgement import (
     login_signs,
     probing_signs,
@@ -14,21 +15,36 @@ from services.agents.roster.threat_intel.judgement import (
     sighting_sign,
     unknown_note,
 )
+from services.agents.roster.threat_intel.observing import observables_of, techniques_of
+from services.agents.toolkit import attack
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
-from services.agents.toolkit.indicators import classify_address, is_benign_domain, refang
+from services.agents.toolkit.indicators import classify_address, refang
 from services.agents.toolkit.queries import anywhere
 from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
+from services.agents.toolkit.tools.attack import ATTACK_LOOKUP, ATTACK_OVERLAP, AttackArguments
+from services.agents.toolkit.tools.intel import LOOKUP_INTEL_TOOL, IntelArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.sightings import SIGHTINGS, SightingsArguments
+from services.agents.toolkit.warninglists import warning_of
 from services.agents.toolkit.work import Work
 from shared.clock import utc_now
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.common import Observable, Severity
+from shared.contracts.intel_methods import (
+    ATTRIBUTE_TECHNIQUES,
+    LOOKUP_INDICATORS,
+    Attribution,
+    AttributionRequest,
+    IndicatorReport,
+    IndicatorRequest,
+    Overlap,
+    TechniqueName,
+)
 from shared.contracts.investigations import Citation
 from shared.contracts.logs import log_term
 
@@ -39,6 +55,8 @@ _MAX_SOURCES = 4
 _NO_SOURCES = ("", "127.0.0.1", "::1")
 _MAX_ACCOUNTS = 2
 _MAX_SIGHTINGS = 6
+#: Fewer techniques resemble nobody in particular.
+_LEAST_TECHNIQUES = 3
 #: Which indicators tell most; hashes of ordinary programs are everywhere.
 _ASKED_FIRST = {"url": 0, "domain": 1, "ip": 2, "email": 3, "hash": 4}
 #: What is left of a source's signs when only the account leads to it: others may be using the account.
@@ -46,12 +64,19 @@ _BY_ACCOUNT = 0.6
 
 
 class ThreatIntel:
-    """What an indicator is, and what it did here."""
+    """What an indicator is, what is known of it, and what it did here."""
 
     id = "threat_intel"
-    description = "Indicators: their class, their sightings on this estate, how their sources behaved"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, SIGHTINGS)
-    skills: Sequence[Skill[Any, Any]] = ()
+    description = "Indicators: imported intelligence, their class, their sightings here, how their sources behaved"
+    tools: Sequence[Tool[Any]] = (
+        GET_ALERT_TOOL, GET_EVENT, SIGHTINGS, LOOKUP_INTEL_TOOL, ATTACK_LOOKUP, ATTACK_OVERLAP,
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.skills: Sequence[Skill[Any, Any]] = (
+            Skill(LOOKUP_INDICATORS, self.lookup_indicators),
+            Skill(ATTRIBUTE_TECHNIQUES, self.attribute_techniques),
+        )
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
@@ -60,18 +85,72 @@ class ThreatIntel:
             work.not_checked.append(f"the alert {quote(params.alert_id, 60)} was not found")
         iocs = [Observable(item.type, refang(item.value)) for item in evidence.iocs]
         around = _moment(evidence)
+        signs, known = await self._known(observables_of(evidence), around, work)
         sources = _sources(evidence, iocs)
-        signs = _request_signs(evidence)
+        signs += _request_signs(evidence)
         signs += await self._sources_signs(sources, around, work)
         if not sources:
             entered = await self._login_sources(evidence, around, work)
             signs += scaled(await self._sources_signs(entered, around, work), _BY_ACCOUNT)
-        seen = await self._sightings(iocs, around, work)
-        level: Severity = "low" if evidence.alert is None else evidence.alert["severity"]
-        if signs:
+        seen = await self._sightings(iocs, known, around, work)
+        named = [technique for prior in params.prior for technique in prior.mitre_techniques]
+        seen += await self._resemblance(techniques_of(evidence, named), work)
+        level: Severity = "low" if evidence.alert is None else evidence.level
+        if any(sign.weight for sign in signs):
             return await assess([*signs, *seen], iocs, level, work, clean=0.0)
         reason = "nothing is known that speaks for or against the indicators" if iocs else "there is no indicator"
-        return await undetermined(seen, iocs, level, reason, work)
+        return await undetermined([*signs, *seen], iocs, level, reason, work)
+
+    async def lookup_indicators(self, params: IndicatorRequest, work: Work) -> IndicatorReport:
+        """What is known of each observable; one that couldn't be looked up is unknown, with a note."""
+        at = params.at or utc_now()
+        looked_up = await work.use(LOOKUP_INTEL_TOOL, IntelArguments(observables=params.observables, at=at))
+        if looked_up is None:
+            return IndicatorReport(indicators=[], stored=0, not_checked=work.not_checked)
+        return IndicatorReport(
+            indicators=reputation.standings(params.observables, looked_up),
+            stored=looked_up.result.get("stored", 0),
+            not_checked=[*work.not_checked, *_left_out(looked_up)],
+            citations=work.citations,
+        )
+
+    async def attribute_techniques(self, params: AttributionRequest, work: Work) -> Attribution:
+        """Whom the techniques resemble."""
+        found = await work.use(ATTACK_OVERLAP, AttackArguments(params.techniques))
+        if found is None:
+            return Attribution(techniques=[], overlaps=[], not_checked=work.not_checked)
+        return Attribution(
+            techniques=[TechniqueName(**item) for item in found.result["techniques"]],
+            overlaps=[Overlap(**item, citation=found.id) for item in found.result["overlaps"]],
+            not_checked=work.not_checked,
+            citations=work.citations,
+        )
+
+    async def _known(
+        self, observables: Sequence[Observable], around: datetime, work: Work
+    ) -> tuple[list[Sign], set[str]]:
+        """What imports say of the observables, and which of them they know."""
+        if not observables:
+            return [], set()
+        looked_up = await work.use(LOOKUP_INTEL_TOOL, IntelArguments(observables=list(observables), at=around))
+        if looked_up is None:
+            return [], set()
+        work.not_checked += _left_out(looked_up)
+        stored = looked_up.result.get("stored", 0)
+        signs = reputation.match_signs(looked_up)
+        if not stored:
+            work.not_checked.append("no intelligence is loaded: aurora intel import")
+        elif not signs:
+            work.ruled_out.append(f"a match of {len(observables)} observable(s) with {stored} imported value(s)")
+        return signs, {match["value"] for match in looked_up.result.get("matches", [])}
+
+    async def _resemblance(self, techniques: Sequence[str], work: Work) -> list[Sign]:
+        valid = [technique for technique in techniques if attack.is_valid(technique)]
+        if len(valid) < _LEAST_TECHNIQUES:
+            return []
+        overlap = await work.use(ATTACK_OVERLAP, AttackArguments(valid))
+        sign = None if overlap is None else reputation.overlap_sign(overlap)
+        return [] if sign is None else [sign]
 
     async def _login_sources(self, evidence: Evidence, around: datetime, work: Work) -> list[str]:
         """Where the accounts of events that name no address were entered from: whoever did that may be acting."""
@@ -103,8 +182,8 @@ class ThreatIntel:
             work.ruled_out.append(f"guessing or probing from {quote(source, 60)} within a day")
         return signs
 
-    async def _sightings(self, iocs: Sequence[Observable], around: datetime, work: Work) -> list[Sign]:
-        """Where else the indicators were seen; what they are by their form."""
+    async def _sightings(self, iocs: Sequence[Observable], known: set[str], around: datetime, work: Work) -> list[Sign]:
+        """Where else the indicators were seen; what they are by their form. `known` are those that imports know."""
         asked: list[Observable] = []
         for ioc in sorted(iocs, key=lambda ioc: _ASKED_FIRST.get(ioc.type, len(_ASKED_FIRST))):
             note = _form(ioc)
@@ -114,7 +193,8 @@ class ThreatIntel:
                 asked.append(ioc)
         if not asked:
             return []
-        work.not_checked.append(unknown_note([ioc.value for ioc in asked]))
+        if unknown := [ioc.value for ioc in asked if ioc.value not in known]:
+            work.not_checked.append(unknown_note(unknown))
         searched = asked[:_MAX_SIGHTINGS]
         found = await asyncio.gather(*(self._seen(_search(ioc), around, work) for ioc in searched))
         return [
@@ -170,6 +250,12 @@ def _form(ioc: Observable) -> str | None:
         except ValueError:
             return f"{quote(ioc.value, 80)} is not an address"
         return None if kind == "public" else f"reputation of {quote(ioc.value, 80)}: a {kind} address has none"
-    if ioc.type == "domain" and is_benign_domain(ioc.value):
-        return f"{quote(ioc.value, 80)}: everybody talks to it, so it proves nothing"
+    warned = warning_of(ioc)
+    if warned is not None and warned.kind == "benign":
+        return f"{quote(ioc.value, 80)} is one of the {warned.name}, so it proves nothing"
     return None
+
+
+def _left_out(looked_up: Citation) -> list[str]:
+    cut = looked_up.result.get("left_out") or looked_up.result.get("truncated")
+    return ["more matches of imported intelligence than are told here"] if cut else []

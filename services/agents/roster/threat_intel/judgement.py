@@ -121,4 +121,4 @@ def _after(moment: str | None, start: str | None) -> bool:
 def unknown_note(values: Sequence[str]) -> str:
     """What the assessment says of indicators without intelligence."""
     shown = ", ".join(quote(value, 80) for value in values[:8])
-    return f"no intelligence is loaded on {len(values)} indicator(s): {shown}"
+    return f"nothing is known of {len(values)} indicator(s) by imported intelligence: {shown}"

@@ -66,6 +66,7 @@ def _indicator(indicator: IntelIndicator) -> dict[str, Any]:
         "tlp": indicator.tlp,
         "description": indicator.description[:_TEXT],
         "reference": indicator.reference[:_TEXT],
+        "valid_from": None if indicator.valid_from is None else format_time(indicator.valid_from),
         "valid_until": None if indicator.valid_until is None else format_time(indicator.valid_until),
         "warnings": indicator.warnings[:5],
     }
