@@ -6,9 +6,13 @@ from collections.abc import Mapping
 
 from services.agents.roster.cloud_analyst.agent import CloudAnalyst
 from services.agents.roster.endpoint_analyst.agent import EndpointAnalyst
+from services.agents.roster.forensic_analyst.agent import ForensicAnalyst
 from services.agents.roster.identity_analyst.agent import IdentityAnalyst
+from services.agents.roster.incident_responder.agent import IncidentResponder
 from services.agents.roster.malware_analyst.agent import MalwareAnalyst
 from services.agents.roster.network_analyst.agent import NetworkAnalyst
+from services.agents.roster.report_writer.agent import ReportWriter
+from services.agents.roster.threat_hunter.agent import ThreatHunter
 from services.agents.roster.threat_intel.agent import ThreatIntel
 from services.agents.roster.triage.agent import Triage
 from services.agents.settings import AgentsSettings
@@ -32,11 +36,15 @@ from shared.runtime import Platform
 ROSTER: tuple[Agent, ...] = (
     Triage(),
     ThreatIntel(),
+    ThreatHunter(),
     EndpointAnalyst(),
     MalwareAnalyst(),
     NetworkAnalyst(),
     IdentityAnalyst(),
     CloudAnalyst(),
+    ForensicAnalyst(),
+    IncidentResponder(),
+    ReportWriter(),
 )
 
 

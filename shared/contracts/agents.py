@@ -15,11 +15,15 @@ from shared.contracts.constants import ALERTS_READ, SIEM_READ, Method, Topic
 AgentId = Literal[
     "triage",
     "threat_intel",
+    "threat_hunter",
     "endpoint_analyst",
     "malware_analyst",
     "network_analyst",
     "identity_analyst",
     "cloud_analyst",
+    "forensic_analyst",
+    "incident_responder",
+    "report_writer",
 ]
 #: The roster, in the order in which the planner prefers them.
 AGENT_IDS: tuple[AgentId, ...] = get_args(AgentId)

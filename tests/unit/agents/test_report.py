@@ -127,7 +127,7 @@ def timeline(text: str = 'ran "id"', host: str = "web01", actor: str = "alice") 
 
 
 def written(asked: ReportRequest, *timelines: Citation) -> tuple[list[Section], str]:
-    writing = Writing(asked, {}, timelines, {})
+    writing = Writing(asked, {}, timelines)
     sections = writing.sections()
     return sections, rendered(writing.title(), sections) + "\n" + sources(writing.sources(sections))
 
@@ -253,6 +253,8 @@ def test_the_sections_tell_what_happened_what_was_ruled_out_and_what_was_not_che
     assert sentences(sections, "What happened")[0].text.startswith('2026-11-22 02:14:00Z on "web01", "alice": ran "id"')
     assert sentences(sections, "What was ruled out")[0].citations == [TRIAGE]
     assert any("threat intel gave no answer" in item.text for item in sentences(sections, "What was not checked"))
+    named = "T1059.004 (Command and Scripting Interpreter: Unix Shell) was seen."
+    assert [item.text for item in sentences(sections, "Techniques")] == [named]
     assert sentences(sections, "Contradictions")[0].citations == [TRIAGE, ENDPOINT]
     assert markdown.startswith("# Investigation 019a0000")
 
@@ -282,7 +284,7 @@ async def test_without_a_source_to_read_the_report_is_written_and_says_so() -> N
 
 
 async def test_the_writer_has_no_vote() -> None:
-    assessment = await ReportWriter().analyze(AnalyzeThreat(alert_id="ALRT-2026-000001"), work())
+    assessment = await ReportWriter().analyze(AnalyzeThreat(iocs=[Observable("ip", "192.0.2.7")]), work())
     assert (assessment.verdict, assessment.confidence, assessment.findings) == ("undetermined", 0.0, [])
     assert "write_report" in assessment.summary
     with pytest.raises(AuroraError) as refused:

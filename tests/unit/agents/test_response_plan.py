@@ -298,6 +298,6 @@ def test_an_indicator_is_a_target_only_where_a_result_or_a_cited_finding_shows_i
 
 
 async def test_the_responder_has_no_vote() -> None:
-    assessment = await IncidentResponder().analyze(AnalyzeThreat(alert_id="ALRT-2026-000001"), work())
+    assessment = await IncidentResponder().analyze(AnalyzeThreat(iocs=[Observable("ip", "192.0.2.7")]), work())
     assert (assessment.verdict, assessment.confidence, assessment.findings) == ("undetermined", 0.0, [])
     assert "plan_response" in assessment.summary

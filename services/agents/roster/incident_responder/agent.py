@@ -23,7 +23,6 @@ from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.common import Observable
 from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan, ResponseRequest
-from shared.errors import ALERT_NOT_FOUND, AuroraError
 
 _MAX_HOSTS = 3
 #: What only a domain controller's own log tells.
@@ -43,10 +42,9 @@ class IncidentResponder:
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
-        if params.alert_id is None and not params.iocs:
-            raise AuroraError(ALERT_NOT_FOUND, {"alert_id": None})
+        evidence = await gather(params, work)
         reason = "incident_responder plans (plan_response) and has no vote"
-        return await undetermined([], params.iocs, "low", reason, work)
+        return await undetermined([], evidence.iocs, evidence.level, reason, work)
 
     async def plan_response(self, params: ResponseRequest, work: Work) -> ResponsePlan:
         """Raises AURORA-4042 when there is no such alert."""

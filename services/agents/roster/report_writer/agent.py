@@ -11,14 +11,15 @@ from services.agents.roster.report_writer.writing import Writing
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import undetermined
 from services.agents.toolkit.chronology import window
+from services.agents.toolkit.evidence import gather
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
+from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.timeline import TIMELINE, TimelineArguments
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.investigations import Citation
 from shared.contracts.reports import WRITE_REPORT, Report, ReportRequest
-from shared.errors import ALERT_NOT_FOUND, AuroraError
 
 _MAX_ALERTS = 10
 _MAX_HOSTS = 3
@@ -29,24 +30,23 @@ class ReportWriter:
 
     id = "report_writer"
     description = "Writes the report: what happened, what it rests on, what was ruled out and not checked; no vote"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, TIMELINE)
+    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, TIMELINE)
 
     def __init__(self) -> None:
         self.skills: Sequence[Skill[Any, Any]] = (Skill(WRITE_REPORT, self.write_report),)
 
     async def analyze(self, params: AnalyzeThreat, work: Work) -> Assessment:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
-        if params.alert_id is None and not params.iocs:
-            raise AuroraError(ALERT_NOT_FOUND, {"alert_id": None})
+        evidence = await gather(params, work)
         reason = "report_writer writes (write_report) and has no vote"
-        return await undetermined([], params.iocs, "low", reason, work)
+        return await undetermined([], evidence.iocs, evidence.level, reason, work)
 
     async def write_report(self, params: ReportRequest, work: Work) -> Report:
         """What can't be read of alerts and timelines is missing from the report, which then says so."""
         alerts = await self._alerts(params, work)
         timelines = await self._timelines(params, work)
         params.not_checked = [*params.not_checked, *work.not_checked]
-        writing = Writing(params, alerts, timelines, {})
+        writing = Writing(params, alerts, timelines)
         sections = writing.sections()
         return Report(
             title=writing.title(),

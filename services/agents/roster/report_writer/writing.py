@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from services.agents.toolkit import attack
 from services.agents.toolkit.chronology import Entry
 from services.agents.toolkit.fencing import quote
 from shared.contracts.claims import Citation, Finding
@@ -38,12 +39,10 @@ class Writing:
         request: ReportRequest,
         alerts: Mapping[str, Citation],
         timelines: Sequence[Citation],
-        names: Mapping[str, str],
     ) -> None:
         self._request = request
         self._alerts = alerts
         self._timelines = timelines
-        self._names = names
         self._steps = [step for step in request.steps if step.status == "completed" and _ID.fullmatch(step.id)]
         plan = [] if request.plan is None else request.plan.citations
         own = [*alerts.values(), *timelines]
@@ -140,8 +139,8 @@ class Writing:
         for technique in self._request.mitre_techniques:
             if _TECHNIQUE.fullmatch(technique):
                 named = [step.id for step in self._steps if technique in step.mitre_techniques]
-                name = self._names.get(technique)
-                yield self._sentence(f"{technique}{f' {name}' if name else ''} was seen.", named or self._voted())
+                name = attack.name(technique)
+                yield self._sentence(f"{technique}{f' ({name})' if name else ''} was seen.", named or self._voted())
 
     def _plan(self) -> Iterable[Sentence | None]:
         plan = self._request.plan
