@@ -31,6 +31,8 @@ _LIST = 200
 _LINES = 400
 _LINE = 4096
 _CITATIONS = 1000
+#: Of each step: there are many, and most say the same.
+_OF_A_STEP = 50
 _ENTITY = 1024
 _ENTITY_KIND = 64
 
@@ -143,6 +145,10 @@ def _step(step: Stored) -> ReportedStep:
         error=record.error,
         verdict=None if answer is None else answer.verdict,
         confidence=None if answer is None else answer.confidence,
+        mitre_techniques=[] if answer is None else answer.mitre_techniques[:_OF_A_STEP],
+        iocs=[] if answer is None else answer.iocs[:_OF_A_STEP],
+        ruled_out=[] if answer is None else _lines(answer.ruled_out[:_OF_A_STEP]),
+        not_checked=[] if answer is None else _lines(answer.not_checked[:_OF_A_STEP]),
     )
 
 
