@@ -10,19 +10,21 @@ from __future__ import annotations
 import functools
 import random
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import structlog
 from opentelemetry import context, trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from shared import log
+
 REQUEST_ID_HEADER = "X-Request-ID"
 TRACEPARENT_HEADER = "traceparent"
+#: Version and variant of a random UUID (RFC 9562, 5.4).
+_FIXED_BITS, _VERSION_4 = 0xF << 76 | 0x3 << 62, 0x4 << 76 | 0x2 << 62
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 
 REGISTRY = CollectorRegistry()
@@ -45,6 +47,8 @@ WEBSOCKET_SLOW_READERS = Counter(
 
 _request_id: ContextVar[str] = ContextVar("aurora_request_id", default="")
 _propagator = TraceContextTextMapPropagator()
+#: Of the version that there is, with ids that aren't all zeros.
+_PLAIN_PARENT = re.compile("00-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})", re.ASCII)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _STATE_HEADER = "tracestate"
 
@@ -62,8 +66,9 @@ def accept_request_id(incoming: str | None) -> str:
 
 
 def _new_request_id() -> str:
-    # To correlate by, no secret: 2 µs less than from the system's source.
-    return str(uuid.UUID(int=random.getrandbits(128), version=4))
+    # To correlate by, no secret: 2 µs less than from the system's source, 1 less than by the uuid module.
+    text = f"{random.getrandbits(128) & ~_FIXED_BITS | _VERSION_4:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def headers() -> dict[str, str]:
@@ -114,9 +119,15 @@ def _parent(carrier: Mapping[str, str]) -> context.Context | None:
     return _propagator.extract({name: carrier[name] for name in names if name in carrier}, context.Context())
 
 
-def _ids_only(parent: context.Context | None) -> Span:
-    """A span that is in its parent's trace, or begins one, and records nothing."""
+def _ids_only(carrier: Mapping[str, str]) -> Span:
+    """A span that is in the trace of the carrier, or begins one, and records nothing."""
     span_id = random.getrandbits(64) or 1
+    plain = _PLAIN_PARENT.fullmatch(carrier.get(TRACEPARENT_HEADER, ""))
+    if plain is not None and _STATE_HEADER not in carrier:
+        # What the propagator would read, in a third of its time; whatever looks otherwise is left to it.
+        trace_id, flags = int(plain["trace"], 16), TraceFlags(int(plain["flags"], 16))
+        return NonRecordingSpan(SpanContext(trace_id, span_id, False, flags))
+    parent = _parent(carrier)
     if parent is not None:
         above = trace.get_current_span(parent).get_span_context()
         if above.is_valid:
@@ -128,17 +139,20 @@ def _ids_only(parent: context.Context | None) -> Span:
 @contextmanager
 def span(name: str, carrier: Mapping[str, str], request: str = "", *, server: bool = True) -> Iterator[Span]:
     """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log."""
-    tracer, parent = _tracer(), _parent(carrier)
+    tracer = _tracer()
     kind = SpanKind.SERVER if server else SpanKind.CLIENT
-    current = _ids_only(parent) if tracer is None else tracer.start_span(name, parent or context.Context(), kind)
+    if tracer is None:
+        current = _ids_only(carrier)
+    else:
+        current = tracer.start_span(name, _parent(carrier) or context.Context(), kind)
     attached = context.attach(trace.set_span_in_context(current))
     token = _request_id.set(request)
     trace_id = f"{current.get_span_context().trace_id:032x}"
-    ids = structlog.contextvars.bind_contextvars(request_id=request, trace_id=trace_id)
+    ids = log.IDS.set({"request_id": request, "trace_id": trace_id})
     try:
         yield current
     finally:
-        structlog.contextvars.reset_contextvars(**ids)
+        log.IDS.reset(ids)
         _request_id.reset(token)
         context.detach(attached)
         current.end()

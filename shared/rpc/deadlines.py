@@ -16,6 +16,14 @@ class Deadlines:
     def __init__(self) -> None:
         self._open: set[Within] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._running: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it is used on. Asked for once: up to Python 3.11 that is a system call (getpid)."""
+        if self._running is None:
+            self._running = asyncio.get_running_loop()
+        return self._running
 
     def within(self, seconds: float) -> Within:
         """`with deadlines.within(5): ...` raises TimeoutError once the block took longer, like `asyncio.timeout`."""
@@ -34,11 +42,11 @@ class Deadlines:
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when, self._wake)
+        self._timer = self.loop.call_at(when, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for deadline in [deadline for deadline in self._open if deadline.when <= now]:
             self._open.discard(deadline)
             deadline.expire()
@@ -53,11 +61,11 @@ class Within:
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self._deadlines = deadlines
-        self.when = asyncio.get_running_loop().time() + seconds
+        self.when = deadlines.loop.time() + seconds
         self.expired = False
 
     def __enter__(self) -> Within:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._deadlines.loop)
         if task is None:
             raise RuntimeError("a deadline needs a task")
         self._task = task

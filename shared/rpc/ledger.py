@@ -11,7 +11,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,11 +29,20 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One handoff: `digest` of what was asked, the task that answers, and how many requests wait for it."""
+    """One handoff: `digest` of what was asked, the task that answers (or its answer, once it is kept), and how many
+    requests wait for it."""
 
     digest: bytes
-    task: asyncio.Task[Reply]
+    task: asyncio.Future[Reply]
     waiters: int = 1
+
+
+class _Kept(NamedTuple):
+    """A reply for whoever asks again. Not the task that made it: with what hangs on that, it is many times as large."""
+
+    until: float
+    digest: bytes
+    reply: Reply
 
 
 class Ledger:
@@ -41,9 +51,10 @@ class Ledger:
     def __init__(self, limits: RpcLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[Any]] = set()
         self._running: dict[Hashable, Entry] = {}
-        self._kept: OrderedDict[Hashable, tuple[float, Entry, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._bytes = 0
 
     def enter(self, key: Hashable, digest: bytes, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry:
@@ -51,19 +62,20 @@ class Ledger:
         the key stands for another request, AURORA-4290 when too many run."""
         self._forget_old()
         entry = self._running.get(key)
-        if entry is None and key in self._kept:
-            entry = self._kept[key][1]
+        known = entry or self._kept.get(key)
+        if known is not None and known.digest != digest:
+            raise AuroraError(CONFLICT, {"reason": "this handoff and request id stand for another request"})
         if entry is not None:
-            if entry.digest != digest:
-                raise AuroraError(CONFLICT, {"reason": "this handoff and request id stand for another request"})
             entry.waiters += 1
             return entry
+        if isinstance(known, _Kept):
+            return self._answered(known)
         if len(self._running) >= self._limits.max_handoffs:
             raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
-        entry = Entry(digest, asyncio.create_task(work(), name=f"rpc handoff {key}"))
-        self._running[key] = entry
-        self.tasks.add(entry.task)
-        entry.task.add_done_callback(lambda task: self._finished(key, entry, task))
+        task = self._loop.create_task(work(), name="rpc handoff")
+        entry = self._running[key] = Entry(digest, task)
+        self.tasks.add(task)
+        task.add_done_callback(partial(self._finished, key, entry))
         return entry
 
     def leave(self, key: Hashable, entry: Entry, *, give_up: bool) -> None:
@@ -79,18 +91,22 @@ class Ledger:
             del self._running[key]
         if task.cancelled() or task.exception() is not None or not task.result().keep:
             return
-        size = len(task.result().body)
-        self._kept[key] = (self._clock() + self._limits.kept_seconds, entry, size)
-        self._bytes += size
+        self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, entry.digest, task.result())
+        self._bytes += len(task.result().body)
         while len(self._kept) > self._limits.kept_replies or self._bytes > self._limits.kept_bytes:
             self._drop_oldest()
 
     def _forget_old(self) -> None:
         now = self._clock()
         # Every reply is kept equally long, so the order of arrival is the order of expiry.
-        while self._kept and next(iter(self._kept.values()))[0] <= now:
+        while self._kept and next(iter(self._kept.values())).until <= now:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        _, (_, _, size) = self._kept.popitem(last=False)
-        self._bytes -= size
+        _, kept = self._kept.popitem(last=False)
+        self._bytes -= len(kept.reply.body)
+
+    def _answered(self, kept: _Kept) -> Entry:
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        answer.set_result(kept.reply)
+        return Entry(kept.digest, answer)

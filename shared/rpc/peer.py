@@ -43,12 +43,13 @@ class _Line:
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
         self.lost = False
+        self._loop = asyncio.get_running_loop()
         self._waiting: dict[_Key, asyncio.Future[Ok | Error | ConnectionLost]] = {}
-        self.reader = asyncio.create_task(self._read(), name="rpc peer reader")
+        self.reader = self._loop.create_task(self._read(), name="rpc peer reader")
 
     async def exchange(self, key: _Key, message: bytes) -> Ok | Error:
         """Sends a request and waits for its reply. Raises ConnectionLost."""
-        waiter: asyncio.Future[Ok | Error | ConnectionLost] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Ok | Error | ConnectionLost] = self._loop.create_future()
         self._waiting[key] = waiter
         try:
             await self.socket.send(message)

@@ -17,6 +17,7 @@ from shared.rpc.methods import Call
 from shared.rpc.wire import WireError, failure, success, wire_error
 from shared.telemetry import accept_request_id, span
 
+_SLOW_SECONDS = 1.0
 _log = get_logger("rpc")
 
 
@@ -79,6 +80,8 @@ async def _traced(call: Call) -> Any:
             answered = True
             return result
         finally:
-            milliseconds = round((time.perf_counter() - started) * 1000, 2)
-            to = None if handoff is None else handoff.to
-            _log.info("handoff", to=to, method=method, answered=answered, milliseconds=milliseconds)
+            seconds = time.perf_counter() - started
+            # Who asked keeps a record of every one: here only what an operator should look at.
+            if not answered or seconds >= _SLOW_SECONDS:
+                to = None if handoff is None else handoff.to
+                _log.info("handoff", to=to, method=method, answered=answered, seconds=round(seconds, 3))

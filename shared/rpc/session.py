@@ -14,7 +14,8 @@ from typing import Any
 from shared.errors import PAYLOAD_TOO_LARGE, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
-from shared.rpc.ledger import Entry, Ledger
+from shared.rpc.exchange import Awaited, Exchange
+from shared.rpc.ledger import Ledger, Reply
 from shared.rpc.limits import RpcLimits
 from shared.rpc.methods import Arrival, Call, Registry, dispatch
 from shared.rpc.runner import Runner
@@ -36,30 +37,6 @@ _taken_back = WireError(CANCELLED, "Request cancelled")
 _log = get_logger("rpc")
 
 
-class Exchange:
-    """One running request. `entry` is its handoff in the ledger; `refusal` ends it with that reply."""
-
-    __slots__ = ("begun", "call", "entry", "refusal", "task")
-
-    def __init__(self, call: Call, entry: Entry | None) -> None:
-        self.call = call
-        self.entry = entry
-        self.refusal: WireError | None = None
-        self.begun = False
-        self.task: asyncio.Task[Any]
-
-    def stopped(self) -> bool:
-        """Whether it was ended before its own reply."""
-        return self.refusal is not None
-
-    def stop(self, refusal: WireError) -> None:
-        """Ends it with `refusal` as the reply."""
-        self.refusal = refusal
-        # A task that is cancelled before its first step never enters its body, so it couldn't reply.
-        if self.begun:
-            self.task.cancel()
-
-
 class Session:
     """What `dispatch` starts calls on. One per connection."""
 
@@ -69,6 +46,8 @@ class Session:
         self.principal = principal
         self.limits = limits
         self.running: dict[asyncio.Task[Any], Exchange] = {}
+        self._awaited: set[Awaited] = set()
+        self._sending: set[asyncio.Task[None]] = set()
         self.draining = False
         self._socket = socket
         self._table = table
@@ -88,28 +67,31 @@ class Session:
         except ConnectionLost:
             pass
         finally:
+            for awaited in list(self._awaited):
+                self._leave(awaited, give_up=False)
             await end(self.tasks)
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:
-        """Whatever still has a reply to send."""
-        return {*self._batches, *self.running}
+        """Whatever still has a reply to send, but for handoffs: those are the ledger's."""
+        return {*self._batches, *self._sending, *self.running}
 
     def stop(self, refusal: WireError) -> None:
         """Ends every running request with `refusal`."""
         for exchange in self.running.values():
             exchange.stop(refusal)
+        for awaited in list(self._awaited):
+            self._give_up(awaited, refusal)
 
-    def start(self, call: Call, arrival: Arrival) -> Exchange:
+    def start(self, call: Call, arrival: Arrival) -> Exchange | Awaited:
         """Begins a call. Raises AURORA-4290 when too many run, AURORA-5030 while the server drains."""
         if self.draining:
             raise AuroraError(UNAVAILABLE, {"reason": "shutting down"}, retry_after=1.0)
-        if len(self.running) >= self.limits.max_in_flight:
+        if len(self.running) + len(self._awaited) + len(self._sending) >= self.limits.max_in_flight:
             raise AuroraError(RATE_LIMITED, {"max_in_flight": self.limits.max_in_flight}, retry_after=0.1)
-        entry = None
         if call.key is not None:
-            entry = self._ledger.enter(call.key, call.digest, partial(self._runner.run, call))
-        exchange = Exchange(call, entry)
+            return self._await(call, arrival)
+        exchange = Exchange(call)
         work = self._work(exchange, send=not (arrival.notification or arrival.in_batch))
         task = exchange.task = self._loop.create_task(work, name=call.binding.method.name)
         self.running[task] = exchange
@@ -121,7 +103,41 @@ class Session:
         found = [exchange for exchange in self.running.values() if exchange.call.context.request_id == request_id]
         for exchange in found:
             exchange.stop(_taken_back)
-        return bool(found)
+        awaited = [awaited for awaited in self._awaited if awaited.call.context.request_id == request_id]
+        for one in awaited:
+            self._give_up(one, _taken_back)
+        return bool(found or awaited)
+
+    def _await(self, call: Call, arrival: Arrival) -> Awaited:
+        entry = self._ledger.enter(call.key, call.digest, partial(self._runner.run, call))
+        awaited = Awaited(call, entry, self._loop.create_future() if arrival.in_batch else None)
+        awaited.done = partial(self._done, awaited)
+        entry.task.add_done_callback(awaited.done)
+        self._awaited.add(awaited)
+        return awaited
+
+    def _done(self, awaited: Awaited, task: asyncio.Future[Reply]) -> None:
+        self._leave(awaited, give_up=False)
+        if not task.cancelled():
+            self._answer(awaited, task.result().body)
+
+    def _give_up(self, awaited: Awaited, refusal: WireError) -> None:
+        self._leave(awaited, give_up=True)
+        self._answer(awaited, failure(awaited.call.context.request_id, refusal))
+
+    def _leave(self, awaited: Awaited, *, give_up: bool) -> None:
+        self._awaited.discard(awaited)
+        awaited.entry.task.remove_done_callback(awaited.done)
+        self._ledger.leave(awaited.call.key, awaited.entry, give_up=give_up)
+
+    def _answer(self, awaited: Awaited, body: bytes) -> None:
+        if awaited.answer is not None:
+            if not awaited.answer.done():
+                awaited.answer.set_result(body)
+        elif not self._socket.post(body):
+            task = self._loop.create_task(self._send(body), name="rpc reply")
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
     def _frame(self, text: str) -> bytes | None:
         try:
@@ -155,12 +171,7 @@ class Session:
         if not exchange.stopped():
             exchange.begun = True
             try:
-                if exchange.entry is None:
-                    reply = await self._runner.run(exchange.call)
-                else:
-                    # Shielded: who stops waiting for a handoff doesn't stop it.
-                    reply = await asyncio.shield(exchange.entry.task)
-                body = reply.body
+                body = (await self._runner.run(exchange.call)).body
             except asyncio.CancelledError:
                 if not exchange.stopped():
                     raise
@@ -178,16 +189,14 @@ class Session:
             return
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        exchange = self.running.pop(task)
-        if exchange.entry is not None:
-            self._ledger.leave(exchange.call.key, exchange.entry, give_up=exchange.refusal is not None)
+        self.running.pop(task)
 
-    async def _answer_batch(self, parts: list[Exchange | bytes]) -> None:
+    async def _answer_batch(self, parts: list[Exchange | Awaited | bytes]) -> None:
         """One array of all replies. Replies that don't fit into a frame any more become errors."""
         replies: list[bytes] = []
         room = self.limits.max_frame - 2
         for part in parts:
-            reply = part if isinstance(part, bytes) else await part.task
+            reply = part if isinstance(part, bytes) else await part.body()
             if len(reply) + 1 > room and not isinstance(part, bytes):
                 refusal = AuroraError(PAYLOAD_TOO_LARGE, {"max_bytes": self.limits.max_frame})
                 reply = failure(part.call.context.request_id, wire_error(refusal))

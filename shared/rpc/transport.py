@@ -93,15 +93,21 @@ class Socket:
 
     async def send(self, message: bytes) -> None:
         """Sends UTF-8 bytes as one text frame; waits while the peer's buffers are full. Raises ConnectionLost."""
-        connection = self._connection
-        if connection.state is State.OPEN and connection.transport.get_write_buffer_size() < _ROOM_BYTES:
-            # The library's way to send without waiting: half the cost of its send().
-            broadcast((connection,), message, text=True)
+        if self.post(message):
             return
         try:
             await self._connection.send(message, text=True)
         except ConnectionClosed as error:
             raise ConnectionLost(self._connection.close_code) from error
+
+    def post(self, message: bytes) -> bool:
+        """Sends without waiting, if the connection is open and its buffers have room; whether it did."""
+        connection = self._connection
+        if connection.state is not State.OPEN or connection.transport.get_write_buffer_size() >= _ROOM_BYTES:
+            return False
+        # The library's way to send without waiting: half the cost of its send().
+        broadcast((connection,), message, text=True)
+        return True
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """The closing handshake, at most two seconds of it."""

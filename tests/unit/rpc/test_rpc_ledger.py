@@ -82,6 +82,7 @@ async def test_work_is_stopped_when_the_last_one_gives_it_up() -> None:
     first, second = (ledger.enter("a", b"", blocked) for _ in range(2))
     assert first is second
     ledger.leave("a", first, give_up=True)
+    assert isinstance(first.task, asyncio.Task)
     assert not first.task.cancelling()
     ledger.leave("a", second, give_up=True)
     again = ledger.enter("a", b"", blocked)
