@@ -3,8 +3,9 @@
 A gateway process, a service process made as every service is (signed identity checked, contract decoded), and wrk with
 64 connections. Direct and nginx calls carry an internal token, the gateway's an access token: it checks that, the
 session, the permission and the limit, signs the caller anew and logs a line. Rounds alternate, so that a busy machine
-slows all; CPU times are there because they hold still on one. The p99 at equal load is of requests sent at a fixed
-rate, whether or not the ones before were answered.
+slows all; CPU times are there because they hold still on one. Two p99 are told: wrk's own, where each way has as many
+requests in flight as it can take, so that the slower one's are more seldom and wait longer; and those at equal load, of
+requests sent at a fixed rate, whether or not the ones before were answered.
 
 Needs `wrk` and, for its row, `nginx` on the PATH (Debian: apt-get install wrk nginx-light). Without wrk it says so.
 """
@@ -19,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,18 +69,20 @@ class Way:
     process: psutil.Process
 
 
-async def _wrk(way: Way, connections: int, seconds: int) -> tuple[float, float]:
-    """Requests a second, and CPU seconds of the way's process for each request. Every answer must be 2xx."""
+async def _wrk(way: Way, connections: int, seconds: int) -> tuple[float, float, float]:
+    """Requests a second, CPU seconds of the way's process for each request, p99 in ms. Every answer must be 2xx."""
     before = sum(way.process.cpu_times()[:2])
     authorization = f"Authorization: Bearer {way.token}"
-    arguments = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", authorization, way.url + _PATH]
+    arguments = ["wrk", "-t1", "--latency", f"-c{connections}", f"-d{seconds}s", "-H", authorization, way.url + _PATH]
     child = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
     told = (await child.communicate())[0].decode()
     if child.returncode or "Non-2xx" in told or "Socket errors" in told:
         raise RuntimeError(told)
     requests = int(re.search(r"(\d+) requests in", told)[1])  # type: ignore[index]
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1])  # type: ignore[index]
-    return rate, (sum(way.process.cpu_times()[:2]) - before) / requests
+    late, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", told).groups()  # type: ignore[union-attr]
+    p99 = float(late) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+    return rate, (sum(way.process.cpu_times()[:2]) - before) / requests, p99
 
 
 async def _serve(jwks: dict[str, Any], port: int) -> None:
@@ -179,18 +182,23 @@ def _figures(measured: dict[str, list[Any]]) -> dict[str, Any]:
     median = statistics.median
     figures: dict[str, Any] = {}
     for name, results in measured.items():
-        figures[f"{name}_per_second"] = round(median(rate for rate, _ in results))
-        figures[f"{name}_cpu_us"] = round(median(cpu for _, cpu in results) * 1e6)
-    ours = [rate for rate, _ in measured["gateway"]]
+        rates, cpu, late = zip(*results, strict=True)
+        figures[f"{name}_per_second"] = round(median(rates))
+        figures[f"{name}_cpu_us"] = round(median(cpu) * 1e6)
+        figures[f"{name}_p99_ms_in_closed_loop"] = round(median(late), 2)
+    ours = [rate for rate, *_ in measured["gateway"]]
     for name in measured.keys() - {"gateway"}:
-        floors = [rate for rate, _ in measured[name]]
+        floors = [rate for rate, *_ in measured[name]]
         figures[f"of_{name}"] = round(median(a / b for a, b in zip(ours, floors, strict=True)), 3)
     return figures
 
 
-async def run(connections: int = 64, seconds: int = 3, rounds: int = 5, rate: int = 400) -> dict[str, Any]:
+async def run(
+    connections: int = 64, seconds: int = 3, rounds: int = 5, paces: Sequence[int] = (400, 1000)
+) -> dict[str, Any]:
     """Medians over alternating rounds: requests a second of each way and CPU microseconds of its process for each, the
-    gateway's share of the others (`of_direct`, `of_nginx`), p99 in ms at `rate` requests a second."""
+    gateway's share of the others (`of_direct`, `of_nginx`), p99 in ms in a closed loop and at each pace, in requests
+    a second."""
     if shutil.which("wrk") is None:
         return {"name": "gateway", "unit": "requests/s", "skipped": "wrk isn't on the PATH"}
     with data_folder() as root, tempfile.TemporaryDirectory() as name:
@@ -207,7 +215,8 @@ async def run(connections: int = 64, seconds: int = 3, rounds: int = 5, rate: in
                     ours = Way(through.url, through.token, psutil.Process(through.process.pid))
                     ways = {"direct": direct, "gateway": ours} | ({} if nginx is None else {"nginx": nginx})
                     figures = _figures(await _rounds(ways, connections, seconds, rounds))
-                    late = await _equal_load({"direct": direct, "gateway": ours}, rate, rounds)
+                    both = {"direct": direct, "gateway": ours}
+                    late = {pace: await _equal_load(both, pace, rounds) for pace in paces}
                     warm = _warm_authentication(signer, orjson.loads(jwks_file.read_bytes()), principal)
     return {
         "name": "gateway",
@@ -218,7 +227,7 @@ async def run(connections: int = 64, seconds: int = 3, rounds: int = 5, rate: in
         "floor_per_second": figures.pop("direct_per_second"),
         "ratio": figures.pop("of_direct"),
         **figures,
-        **{f"{name}_p99_ms_at_{rate}_per_second": value for name, value in late.items()},
+        **{f"{name}_p99_ms_at_{pace}_per_second": value for pace in paces for name, value in late[pace].items()},
         "warm_authentication_share": round(warm / (figures["gateway_cpu_us"] / 1e6), 4),
     }
 
@@ -229,9 +238,8 @@ def main(arguments: list[str]) -> None:
         log.configure("siem")
         uvloop.run(_serve(orjson.loads(Path(arguments[1]).read_bytes()), int(arguments[2])))
         return
-    numbers = [int(argument) for argument in arguments[:2]]
-    options = dict(zip(("seconds", "rounds"), numbers, strict=False))
-    print(json.dumps(asyncio.run(run(**options)), indent=2))
+    seconds, rounds = (*map(int, arguments[:2]), *(3, 5)[len(arguments[:2]) :])
+    print(json.dumps(asyncio.run(run(seconds=seconds, rounds=rounds)), indent=2))
 
 
 if __name__ == "__main__":

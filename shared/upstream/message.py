@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -46,7 +47,7 @@ def head_of(method: str, target: str, host: str, headers: Mapping[str, str], len
         raise ValueError("not a method and a target")
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     for name, value in headers.items():
-        if name.lower() in _OURS or _TOKEN.fullmatch(name) is None:
+        if not _may_set(name):
             raise ValueError(f"the header {name!r} isn't the caller's to set")
         lines.append(f"{name}: {value}")
     if length is None and method in _WITH_BODY:
@@ -58,6 +59,11 @@ def head_of(method: str, target: str, host: str, headers: Mapping[str, str], len
     if head.count("\r") != ends or head.count("\n") != ends or "\0" in head:
         raise ValueError("a header's value has an end of line in it")
     return head.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+
+@functools.lru_cache(maxsize=256)
+def _may_set(name: str) -> bool:
+    return name.lower() not in _OURS and _TOKEN.fullmatch(name) is not None
 
 
 def framing_of(status: int, headers: Mapping[str, str], *, bodiless: bool) -> int | None:

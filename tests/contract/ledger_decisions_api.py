@@ -231,8 +231,16 @@ _SHAPES = (
             "POST /api/v1/detections/rules takes a Sigma document as application/yaml",
             "tests/integration/test_rules.py::test_a_rule_matches_the_events_that_come_after_it_was_accepted",
         ),
-        ("json", 'or {"sigma": "..."}'),
-        ("rule", "201 with id (the Sigma id), title, level, status, enabled, logsource, tags"),
+        (
+            "json",
+            'or {"sigma": "..."}',
+            "tests/integration/test_rules.py::test_a_rule_may_come_as_json_around_its_text",
+        ),
+        (
+            "rule",
+            "201 with id (the Sigma id), title, level, status, enabled, logsource, tags",
+            "tests/integration/test_rules.py::test_a_rule_matches_the_events_that_come_after_it_was_accepted",
+        ),
         (
             "import",
             "aurora rules import PATH loads a folder or an archive, in one call, with a report",
@@ -272,7 +280,11 @@ _SHAPES = (
             "An investigation has the decided fields and values",
             "tests/contract/test_shapes.py::test_an_investigation_has_the_decided_fields",
         ),
-        ("end", "The receipt on /ws/investigation-receipts is the investigation at its end"),
+        (
+            "end",
+            "The receipt on /ws/investigation-receipts is the investigation at its end",
+            "tests/system/test_path.py::test_sockets_show_alert_and_receipt_and_resume_where_a_client_left_off",
+        ),
     ),
     *bullet(
         _S,

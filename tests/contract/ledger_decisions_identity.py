@@ -58,7 +58,11 @@ _IDENTITY = (
             "tests/integration/test_gateway_accounts.py::test_a_restart_keeps_sessions_and_doesnt_reset_the_administrator",
             "tests/integration/test_embedded_stack.py::test_what_is_private_can_be_read_by_its_owner_only",
         ),
-        ("admin's password", "The password is printed once"),
+        (
+            "admin's password",
+            "The password is printed once",
+            "tests/integration/test_embedded_stack.py::test_the_first_password_is_printed_at_the_first_start_only",
+        ),
     ),
     *bullet(
         "Identity",

@@ -223,6 +223,16 @@ def test_a_detached_stack_serves_when_up_returns_and_outlives_it(root: Path) -> 
     assert holder_of(DataFolder(root)) is None
 
 
+def test_the_first_password_is_printed_at_the_first_start_only(root: Path) -> None:
+    up, printed = [*STAND_INS, "--detach", f"--data-dir={root}"], []
+    for _ in range(2):
+        done = subprocess.run(up, capture_output=True, text=True, timeout=60, check=False)
+        printed.append(done.stdout + done.stderr)
+        assert aurora("down", f"--data-dir={root}").returncode == 0
+    password = (root / "secrets" / "admin.password").read_text().strip()
+    assert [text.count(password) for text in printed] == [1, 0]
+
+
 def test_a_folder_with_an_odd_name_serves_as_well(data_dir: Path) -> None:
     root = data_dir / "a b+c%20\"d'é"
     with stack(root):

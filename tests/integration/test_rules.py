@@ -74,6 +74,7 @@ async def test_a_rule_matches_the_events_that_come_after_it_was_accepted(running
         "test",
         True,
     )
+    assert (created["title"], created["tags"]) == (f"A marker {marker}", ["attack.execution", "attack.t1059.004"])
     assert created["logsource"] == {"product": "linux", "category": "process_creation", "service": None}
     await running.ingest("\n".join(execution(marker)), content_type="text/plain")
     alert = await alert_of(running, identifier)

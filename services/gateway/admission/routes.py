@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from multidict import CIMultiDict
 
 from services.gateway import origin
 from services.gateway.admission import domain
@@ -27,6 +28,8 @@ from shared.loopback import host_is_loopback
 from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT
 from shared.telemetry import DEPRECATED_REQUESTS
 
+#: Looked up in one step, where a handler hasn't said otherwise.
+_ALWAYS = CIMultiDict(SECURITY_HEADERS)
 PRINCIPAL = web.RequestKey("principal", Principal)
 QUOTA = web.RequestKey("quota", Quota)
 AnyEndpoint = Endpoint[Any, Any, Any]
@@ -134,8 +137,7 @@ class Door:
         """Adds what every response carries; for the application's on_response_prepare."""
         headers = response.headers
         headers.popall(hdrs.SERVER, None)
-        for name, value in SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
+        headers.merge(_ALWAYS)
         if not host_is_loopback(request.host):
             headers.setdefault(*STRICT_TRANSPORT)
         if self.frontend:

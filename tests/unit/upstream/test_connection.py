@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -256,10 +257,11 @@ def test_garbage_is_refused_or_late_and_nothing_else(pieces: list[bytes], after_
     head = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] if after_a_head else []
 
     async def run() -> None:
-        with pytest.raises(AnswerBroken):
+        with suppress(AnswerBroken):
             await Line().ask([*head, *pieces], then_close=True)
+            # What ends an answer may be among the pieces: hypothesis tries constants that it finds in the code.
+            assert b"\r\n\r\n" in b"".join(pieces)
 
-    # A whole chunked answer by chance is one in 2^40.
     asyncio.run(run())
 
 
