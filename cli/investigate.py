@@ -103,11 +103,11 @@ async def _investigate(
     async with session.opened(target) as opened:
         if not follow:
             return await opened.call(INVESTIGATE, body=request)
-        # Opened first, so that nothing is said before somebody listens.
         heard = _Thoughts(told)
         listening = asyncio.create_task(heard.listen(opened), name="thoughts")
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
+                await heard.ready.wait()
                 started = await opened.call(INVESTIGATE, body=request)
                 heard.are_of(started.id)
                 return await _end_of(opened, started, told)
@@ -127,9 +127,11 @@ async def _end_of(opened: session.Session, investigation: Investigation, told: A
 
 
 class _Thoughts:
-    """The thoughts of one investigation; those that come before its id is known wait for it."""
+    """The thoughts of one investigation; those that come before its id is known wait for it. `ready` is set when they
+    are listened to, so that nothing is said before, or when they can't be."""
 
     def __init__(self, told: Audience) -> None:
+        self.ready = asyncio.Event()
         self._told = told
         self._of: str | None = None
         self._early: list[Thought] = []
@@ -144,7 +146,7 @@ class _Thoughts:
     async def listen(self, opened: session.Session) -> None:
         """Runs until cancelled. Without the stream the steps are still told."""
         try:
-            async for frame in opened.stream(WS_AGENT_THOUGHTS, StreamQuery()):
+            async for frame in opened.stream(WS_AGENT_THOUGHTS, StreamQuery(), opened=self.ready):
                 thought = _thought(frame.data)
                 if thought is not None and self._of is None:
                     self._early.append(thought)
@@ -152,6 +154,7 @@ class _Thoughts:
                     self._tell(thought)
         except AuroraError as error:
             click.echo(plain(f"what specialists do can't be shown: {error}"), err=True)
+            self.ready.set()
 
     def _tell(self, thought: Thought) -> None:
         if thought.investigation_id == self._of:

@@ -6,6 +6,7 @@ doesn't run into the limit on sign-ins. This is the only place of the command li
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -134,11 +135,14 @@ class Session:
         await self._sign_in()
         return await self._client.call(endpoint, path=path, query=query, body=body, headers=headers)
 
-    async def stream(self, endpoint: Endpoint[Q, None, R], query: Q | None = None) -> AsyncGenerator[R, None]:
-        """The frames of a WebSocket until it closes. Raises AuroraError when it is refused."""
+    async def stream(
+        self, endpoint: Endpoint[Q, None, R], query: Q | None = None, *, opened: asyncio.Event | None = None
+    ) -> AsyncGenerator[R, None]:
+        """The frames of a WebSocket until it closes; `opened` is set when it is open. Raises AuroraError when it is
+        refused."""
         # A kept token may be of a session that has ended: a socket tells that only by its status.
         await self._sign_in()
-        async with aclosing(self._client.stream(endpoint, query)) as frames:
+        async with aclosing(self._client.stream(endpoint, query, opened=opened)) as frames:
             async for frame in frames:
                 yield frame
 

@@ -5,6 +5,7 @@ The endpoint's constant gives path, body and answer; a refusal comes back as the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -68,9 +69,11 @@ class Client:
             raise error_from(response.status, data, response.headers)
         return _answer(endpoint, data)
 
-    async def stream(self, endpoint: Endpoint[Q, None, R], query: Q | None = None) -> AsyncGenerator[R, None]:
-        """The frames of a WebSocket until the peer closes it. Raises AuroraError when the peer refuses it by its
-        status, 5030 when it can't be reached or breaks off."""
+    async def stream(
+        self, endpoint: Endpoint[Q, None, R], query: Q | None = None, *, opened: asyncio.Event | None = None
+    ) -> AsyncGenerator[R, None]:
+        """The frames of a WebSocket until the peer closes it; `opened` is set when it is open. Raises AuroraError when
+        the peer refuses it by its status, 5030 when it can't be reached or breaks off."""
         headers = self._headers(endpoint, {}, has_body=False)
         try:
             async with self._open().ws_connect(
@@ -81,6 +84,8 @@ class Client:
                 max_msg_size=_MAX_ANSWER,
                 timeout=aiohttp.ClientWSTimeout(ws_close=5),
             ) as socket:
+                if opened is not None:
+                    opened.set()
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT:
                         yield _answer(endpoint, message.data.encode())
