@@ -66,12 +66,11 @@ class Found:
         return known is None
 
     def see_investigation(self, investigation: Investigation) -> bool:
-        """Takes it over; whether it ended with this."""
+        """Takes it over unless a newer state is known; whether it ended with this."""
         ended = investigation.status in ENDED
         news = False
         for identifier in investigation.alert_ids:
-            known = self.investigations.get(identifier)
-            if known is None or (known.status not in ENDED and known.status != investigation.status):
+            if _is_news(self.investigations.get(identifier), investigation):
                 self.investigations[identifier] = investigation
                 self.changes += 1
                 news = ended
@@ -84,6 +83,17 @@ class Audience:
 
     alert: Callable[[Alert], None]
     verdict: Callable[[Investigation], None]
+
+
+def _is_news(known: Investigation | None, told: Investigation) -> bool:
+    """Whether this is a newer state. One that has ended goes on when alerts join it, in a new round."""
+    if known is None:
+        return True
+    if known.status not in ENDED:
+        return (known.status, known.round) != (told.status, told.round)
+    if told.status in ENDED:
+        return told.round >= known.round and told.completed_at != known.completed_at
+    return told.round > known.round or len(told.alert_ids) > len(known.alert_ids)
 
 
 class Following:

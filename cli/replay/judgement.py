@@ -1,7 +1,8 @@
 """Whether the recorded intrusion was found, and nothing else called one. Pure: decides on what was read from the API.
 
 A stage counts as found by an alert when one of its lines is among the alert's evidence, the alert or its investigation
-names one of the stage's techniques, and the verdict is malicious or suspicious.
+names one of the stage's techniques, and the verdict is malicious or suspicious. Alerts of one host share an
+investigation: it is an attack's when one of them is.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ class Case:
 
     @property
     def seconds_to_verdict(self) -> float | None:
-        """From the acceptance of the log line to the end of the investigation."""
+        """From the acceptance of the log line to the first verdict, or to the end for an alert that joined later."""
         if self.accepted_at is None or self.investigation is None or self.investigation.completed_at is None:
             return None
-        return (self.investigation.completed_at - self.accepted_at).total_seconds()
+        first = self.investigation.first_verdict_at
+        known_at = first if first is not None and first >= self.alert.created_at else self.investigation.completed_at
+        return (known_at - self.accepted_at).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,16 @@ def judge(recording: Recording, cases: list[Case]) -> Judgement:
     """What was found, and each way in which it isn't the recorded intrusion and nothing else."""
     stages = recording.stages()
     found: dict[str, list[str]] = {name: [] for name in stages}
+    of_attacks = {case.investigation.id for case in cases if case.stages and case.investigation is not None}
     problems = []
     for case in cases:
         if case.investigation is None or case.investigation.completed_at is None:
             problems.append(f"{case.alert.id} has no finished investigation: {case.alert.title}")
         elif case.investigation.status == "failed":
             problems.append(f"the investigation of {case.alert.id} failed: {case.alert.title}")
-        if not case.alarming:
+        if not case.alarming or case.investigation is None:
             continue
-        if not case.stages:
+        if case.investigation.id not in of_attacks:
             problems.append(f"{case.alert.id} calls ordinary administration an attack: {case.alert.title}")
         for name in case.stages:
             if stages[name].techniques.intersection(case.techniques):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cli.failure import Failure
 from cli.replay.following import Found
@@ -93,6 +94,7 @@ def investigation(alert_id: str, verdict: Verdict | None, status: InvestigationS
         "verdict": verdict,
         "mitre_techniques": [],
         "completed_at": NOW + timedelta(seconds=3),
+        "round": 1,
     }
     return Investigation(**values)
 
@@ -224,3 +226,24 @@ def test_an_older_state_never_replaces_a_newer_one() -> None:
     assert not found.see_investigation(investigation("A1", "benign"))
     assert not found.see_investigation(investigation("A1", None, "running"))
     assert (found.open, found.ended) == ([], 1)
+
+
+def test_an_investigation_that_goes_on_for_an_alert_that_joined_is_open_until_its_next_end() -> None:
+    found = Found()
+    for identifier in ("A1", "A2"):
+        found.see_alert(alert(identifier, "T1110"))
+    assert found.see_investigation(investigation("A1", "benign"))
+    joined = replace(investigation("A1", "benign", "queued"), alert_ids=["A1", "A2"])
+    assert not found.see_investigation(joined)
+    assert found.open == ["A1", "A2"]
+    later = replace(joined, status="completed", verdict="malicious", round=2, completed_at=NOW + timedelta(seconds=9))
+    assert found.see_investigation(later)
+    assert not found.see_investigation(joined)
+    assert (found.open, found.investigations["A1"].verdict) == ([], "malicious")
+
+
+def test_an_ordinary_alert_that_shares_the_investigation_of_an_attack_is_no_false_alarm(recording: Recording) -> None:
+    shared = replace(investigation("A1", "malicious"), alert_ids=["A1", "A2"])
+    alerts = [alert("A1", "T1110", "auth-2"), alert("A2", "T1110", "auth-1")]
+    problems = judge(recording, cases_of(recording, EVENTS, alerts, dict.fromkeys(("A1", "A2"), shared))).problems
+    assert problems == ["stage run was not found: w"]
