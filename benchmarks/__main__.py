@@ -16,7 +16,20 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import differential, engine, gateway, ingest, latency, retro, rpc, search, streams
+from benchmarks import (
+    differential,
+    engine,
+    gateway,
+    ingest,
+    injection,
+    investigations,
+    latency,
+    retro,
+    rpc,
+    search,
+    streams,
+    verdicts,
+)
 
 WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "rpc": rpc.run,
@@ -27,13 +40,16 @@ WORKLOADS: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "latest": search.latest,
     "engine": engine.run,
     "latency": latency.run,
+    "investigations": investigations.run,
     "retro": retro.run,
     "differential": differential.run,
+    "verdicts": verdicts.run,
+    "injection": injection.run,
 }
-#: Not among those that run when none is named: it compares, and takes long.
-_ONLY_BY_NAME = {"differential"}
+#: Not among those that run when none is named: they compare, and take long.
+_ONLY_BY_NAME = {"differential", "verdicts", "injection"}
 #: What a workload calls its own figure.
-_OURS = ("per_second", "calls_per_second", "line_to_alert_p50_ms")
+_OURS = ("per_second", "calls_per_second", "line_to_alert_p50_ms", "investigations_per_minute")
 RESULTS = Path(__file__).parent / "results"
 
 
