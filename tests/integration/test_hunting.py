@@ -1,4 +1,4 @@
-"""The threat hunter and the forensic analyst on a real siem: an intrusion over some hosts, in Windows' own words.
+"""Hunter, forensic analyst, responder and writer on a real siem: an intrusion over some hosts, in Windows' own words.
 
 Each test takes hosts and accounts of its own, so that none sees what another sent.
 """
@@ -14,6 +14,8 @@ import pytest
 import pytest_asyncio
 
 from services.agents.roster.forensic_analyst.agent import ForensicAnalyst
+from services.agents.roster.incident_responder.agent import IncidentResponder
+from services.agents.roster.report_writer.agent import ReportWriter
 from services.agents.roster.threat_hunter.agent import ThreatHunter
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.work import Work
@@ -26,6 +28,8 @@ from shared.contracts.claims import Finding, Prior
 from shared.contracts.common import Observable
 from shared.contracts.logs import log_term
 from shared.contracts.pivots import HuntRequest
+from shared.contracts.reports import ReportedAlert, ReportedStep, ReportRequest
+from shared.contracts.responses import ResponseRequest
 from shared.contracts.timelines import TimelineRequest
 from shared.errors import VALIDATION, AuroraError
 from tests import stack
@@ -267,3 +271,64 @@ async def test_a_hunt_says_where_values_are_and_which_are_nowhere(estate: Estate
     assert sighting.citation in {citation.id for citation in result.citations}
     assert result.not_found == [asked[1]]
     assert any("can't be looked for" in note for note in result.not_checked)
+
+
+async def test_a_plan_is_about_what_the_evidence_shows_and_nothing_else(estate: Estate, api: Client) -> None:
+    await estate.runs(1, 1, estate.command)
+    await estate.installs_a_service(1, 2)
+    await estate.installs_a_service(2, 2)
+    alert = await estate.alert(api, "event.code:1")
+    request = ResponseRequest(
+        alert_id=alert.id,
+        verdict="malicious",
+        severity="high",
+        entities=[Observable("host", estate.host(1)), Observable("host", f"elsewhere-{estate.mark}")],
+        iocs=[Observable("ip", "192.0.2.7"), Observable("ip", "45.33.32.156")],
+        mitre_techniques=["T1059.001"],
+    )
+    plan = await IncidentResponder().plan_response(request, at_work("incident_responder", api))
+    about = {(step.action, step.target.value) for step in plan.steps}
+    assert ("isolate_host", estate.host(1)) in about
+    assert ("disable_account", estate.user) in about
+    assert ("end_process", "4242") in about
+    assert ("disable_service", f"svc{estate.mark}") in about
+    assert ("block_address", "192.0.2.7") in about
+    assert not {estate.host(2), f"elsewhere-{estate.mark}", "45.33.32.156"} & {value for _, value in about}
+    assert any("elsewhere" in reason for reason in plan.not_planned)
+    assert any("45.33.32.156" in reason for reason in plan.not_planned)
+    read = {citation.id for citation in plan.citations}
+    assert all(step.citations and read.issuperset(step.citations) for step in plan.steps)
+
+
+async def test_a_report_tells_the_timeline_of_the_alerts_host_and_is_the_same_again(
+    estate: Estate, api: Client
+) -> None:
+    await estate.runs(1, 1, estate.command)
+    await estate.clears_the_log(1, 2)
+    alert = await estate.alert(api, "event.code:1")
+    request = ReportRequest(
+        investigation_id=new_id(),
+        alert_ids=[alert.id],
+        verdict="malicious",
+        severity="high",
+        confidence=0.9,
+        alerts=[
+            ReportedAlert(
+                id=alert.id,
+                title=alert.title,
+                severity=alert.severity,
+                entities=alert.entities,
+                count=alert.count,
+                first_seen=alert.first_seen,
+                last_seen=alert.last_seen,
+            )
+        ],
+        steps=[ReportedStep(id=new_id(), agent="triage", method="analyze_threat", status="completed")],
+    )
+    report, again = [await ReportWriter().write_report(request, at_work("report_writer", api)) for _ in range(2)]
+    told = {section.title: [item.text for item in section.sentences] for section in report.sections}
+    assert any("DownloadString" in text for text in told["What happened"])
+    assert any("cleared" in text for text in told["What happened"])
+    assert any(estate.host(1) in text for text in told["Affected assets"])
+    assert {citation.tool for citation in report.citations} == {"get_alert", "timeline"}
+    assert (report.markdown, report.sections) == (again.markdown, again.sections)

@@ -45,9 +45,14 @@ class Writing:
         self._timelines = timelines
         self._steps = [step for step in request.steps if step.status == "completed" and _ID.fullmatch(step.id)]
         plan = [] if request.plan is None else request.plan.citations
-        own = [*alerts.values(), *timelines]
-        cited: Sequence[Citation | CitedResult] = [*request.citations, *plan, *own]
-        results = {item.id: _result_line(item) for item in cited if _ID.fullmatch(item.id)}
+        # When this report's own results were read isn't told: written again it must be the same.
+        results = {item.id: _result_line(item) for item in (*alerts.values(), *timelines)}
+        stored: Sequence[Citation | CitedResult] = [*plan, *request.citations]
+        results |= {
+            item.id: _result_line(item, _moment(format_time(item.executed_at)))
+            for item in stored
+            if _ID.fullmatch(item.id)
+        }
         self._known = results | {step.id: _step_line(step) for step in request.steps if _ID.fullmatch(step.id)}
 
     def title(self) -> str:
@@ -181,9 +186,8 @@ def _step_text(number: int, step: ResponseStep) -> str:
     return _ended(f"{step.phase}, step {number}: {step.title}; {risk}{before}")
 
 
-def _result_line(item: Citation | CitedResult) -> str:
-    at = _moment(format_time(item.executed_at))
-    return f"Result of {_name(item.tool)}, read by {_name(item.agent)} at {at}."
+def _result_line(item: Citation | CitedResult, at: str = "") -> str:
+    return f"Result of {_name(item.tool)}, read by {_name(item.agent)}{f' at {at}' if at else ''}."
 
 
 def _step_line(step: ReportedStep) -> str:

@@ -21,6 +21,8 @@ _KINDS: dict[str, PivotKind] = {
     "ip": "ip", "domain": "domain", "hash": "hash", "user": "user", "file": "file", "command": "command",
 }  # fmt: skip
 _HASH_FIELDS = ("process.hash.sha256", "file.hash.sha256", "process.hash.sha1", "process.hash.md5")
+_EVERYWHERE = ("multicast", "reserved", "link_local")
+_SELF = ("127.0.0.1", "::1")
 #: Which leads are followed first: what is one attacker's own before what many share.
 _ORDER: tuple[PivotKind, ...] = ("command", "hash", "file", "domain", "ip", "user")
 
@@ -33,16 +35,16 @@ class Lead(NamedTuple):
 
 
 def lead_of(observable: Observable) -> Lead | None:
-    """The lead that an observable gives; None for what can't be looked for or proves nothing."""
+    """The lead that an observable gives; None for what can't be looked for."""
     kind = _KINDS.get(observable.type)
     value = refang(observable.value)[:_MAX_VALUE]
     if kind is None or not value.strip():
         return None
     if kind == "hash":
         return Lead(kind, value.lower()) if len(value) in (32, 40, 64) and value.isalnum() else None
-    if kind == "domain":
-        return None if is_benign_domain(value) else Lead(kind, value.lower())
-    return Lead(kind, value) if kind != "ip" or _is_telling(value) else None
+    if kind == "ip":
+        return Lead(kind, value) if _class_of(value) else None
+    return Lead(kind, value.lower() if kind == "domain" else value)
 
 
 def leads_of(evidence: Evidence, prior: Sequence[Prior]) -> list[Lead]:
@@ -66,15 +68,19 @@ def leads_of(evidence: Evidence, prior: Sequence[Prior]) -> list[Lead]:
 def _add(found: dict[Lead, None], observables: Iterable[Observable]) -> None:
     for observable in observables:
         lead = lead_of(observable)
-        if lead is not None and lead.kind != "user":
+        if lead is not None and _is_telling(lead):
             found.setdefault(lead)
 
 
-def _is_telling(address: str) -> bool:
+def _is_telling(lead: Lead) -> bool:
+    """Whether it says anything that the value turns up elsewhere. Accounts are followed by their logons."""
+    if lead.kind == "ip":
+        return _class_of(lead.value) not in _EVERYWHERE and lead.value not in _SELF
+    return lead.kind != "user" and not (lead.kind == "domain" and is_benign_domain(lead.value))
+
+
+def _class_of(address: str) -> str | None:
     try:
-        return classify_address(address) not in ("multicast", "reserved", "link_local") and address not in (
-            "127.0.0.1",
-            "::1",
-        )
+        return classify_address(address)
     except ValueError:
-        return False
+        return None
