@@ -18,6 +18,7 @@ from shared.contracts.wire import to_builtins
 
 _MISSING = object()
 _TEXT = 500
+_BEFORE = 80
 
 
 class _Answer(msgspec.Struct):
@@ -75,6 +76,8 @@ def first_difference(recorded: Any, replayed: Any) -> Difference | None:
     if canonical(recorded) == canonical(replayed):
         return None
     path, one, other = _walk(to_builtins(recorded), to_builtins(replayed), "") or ("", recorded, replayed)
+    if isinstance(one, str) and isinstance(other, str):
+        return Difference(path=path, recorded=_around(one, other), replayed=_around(other, one))
     return Difference(path=path, recorded=_shown(one), replayed=_shown(other))
 
 
@@ -95,10 +98,18 @@ def _at(items: list[Any], place: int) -> Any:
     return items[place] if place < len(items) else _MISSING
 
 
+def _around(text: str, other: str) -> str:
+    """Of a long text what stands where it begins to differ."""
+    same = next(
+        (place for place, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other))
+    )
+    start = max(0, same - _BEFORE) if max(len(text), len(other)) > _TEXT else 0
+    cut = text[start : start + _TEXT]
+    return ("…" if start else "") + cut + ("…" if start + _TEXT < len(text) else "")
+
+
 def _shown(value: Any) -> Any:
     if value is _MISSING:
         return None
-    if isinstance(value, str):
-        return value if len(value) <= _TEXT else value[:_TEXT] + "…"
     text = canonical(value).decode()
     return value if len(text) <= _TEXT else text[:_TEXT] + "…"
