@@ -30,7 +30,8 @@ PLANTED = (
 #: Fields of the recorded sessions that hold what an attacker wrote. Host and account names stay: they are what alerts
 #: are grouped by, and another name is another host.
 _FIELDS = (
-    "CommandLine", "ParentCommandLine", "ScriptBlockText", "Payload", "ContextInfo", "QueryName", "Description", "Message", "message", "TaskContent", "ServiceName", "PipeName",
+    "CommandLine", "ParentCommandLine", "ScriptBlockText", "Payload", "ContextInfo", "QueryName", "Description",
+    "Message", "message", "TaskContent", "ServiceName", "PipeName",
 )  # fmt: skip
 _FILE = "TargetFilename"
 #: What no name of a file on Windows can hold.
