@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from io import BytesIO
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -24,6 +25,7 @@ Q = TypeVar("Q")
 B = TypeVar("B")
 R = TypeVar("R")
 _MAX_ANSWER = 64 * 1024 * 1024
+_LARGE_BODY = 1024 * 1024
 
 
 class Client:
@@ -56,7 +58,7 @@ class Client:
                 endpoint.method,
                 url,
                 params=_params(query),
-                data=raw,
+                data=_payload(raw),
                 headers=self._headers(endpoint, headers or {}, raw is not None),
                 timeout=aiohttp.ClientTimeout(total=seconds, connect=5),
             ) as response:
@@ -122,6 +124,11 @@ class Client:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _payload(raw: bytes | None) -> bytes | BytesIO | None:
+    """Large bodies go out in pieces, so that the loop serves others meanwhile."""
+    return raw if raw is None or len(raw) < _LARGE_BODY else BytesIO(raw)
 
 
 def _params(query: Any) -> dict[str, str]:

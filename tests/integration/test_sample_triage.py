@@ -114,3 +114,37 @@ def test_the_process_can_open_connect_start_and_take_nothing() -> None:
         check=True,
     )
     assert ran.stdout.split() == ["OSError", "OSError", "BlockingIOError", "MemoryError", "True", "True"]
+
+
+_READS = """
+import random
+from services.agents.toolkit.samples import worker
+from services.agents.toolkit.samples.facts import said
+from services.agents.toolkit.samples.rules import Rules
+rules = Rules(worker._OWN_RULES, [])
+worker._limit()
+worker._warm(rules)
+worker._shut()
+chance = random.Random(1)
+said(chance.randbytes(2_000_000))
+letters = "abcxyz019.-@:/[]_%"
+for _ in range(3000):
+    said("".join(chance.choices(letters, k=60)).encode())
+for ending in ("com", "co.uk", "zip", "py", "exe", "onion", "xn--p1ai", "museum", "local", "arpa", "dev", "nonsense"):
+    for form in ("see a.b-c.{} now", "https://a.b-c.{}/x", "x.y@b-c.{}", "hxxp://a[.]b-c[.]{}", "ftp://b-c.{}:21/"):
+        said(form.format(ending).encode())
+print("read")
+"""
+
+
+def test_strings_are_read_to_their_end_when_nothing_can_be_opened_any_more() -> None:
+    """Lists and codecs are loaded at their first use: each must have had it before."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _READS],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ran.stdout == "read\n", ran.stderr[-2000:]

@@ -27,6 +27,12 @@ _MEMORY = 1024 * 1024 * 1024
 _CPU_SECONDS = 20
 _OWN_RULES = Path(__file__).parents[1] / "knowledge" / "samples.yar"
 _NOBODY = 65534
+#: An indicator of each form: what looks them up loads its lists at the first one.
+_EVERY_FORM = (
+    b"http://gate.some-site.net/a http://xn--mnchen-3ya.de/ see www.some-site.co.uk, xn--mnchen-3ya.de, "
+    b"some-site.rs and a.b@some-site.org from 45.33.32.156 or 2001:db8::1, CVE-2020-1234, "
+    b"hxxp://bad[.]some-site[.]net 44d88612fea8a8f36de82e1278abb02f"
+)
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 1, 38, 4
 
 
@@ -43,6 +49,12 @@ def _limit() -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
+
+
+def _warm(rules: Rules) -> None:
+    """What is loaded or started at its first use is so now, while files can still be opened."""
+    said(_EVERY_FORM)
+    rules.scan(b"")
 
 
 def _shut() -> None:
@@ -74,9 +86,7 @@ def main(folders: list[str]) -> None:
     """`folders` hold the operator's rules."""
     _limit()
     rules = Rules(_OWN_RULES, map(Path, folders))
-    # What is loaded or started at the first use is so now, while files can still be opened.
-    said(b"http://a.example.org/ 198.51.100.1 a@example.org")
-    rules.scan(b"")
+    _warm(rules)
     data = sys.stdin.buffer.read(MAX_SAMPLE_BYTES + 1)[:MAX_SAMPLE_BYTES]
     programme = _reader_of(data)
     _shut()
