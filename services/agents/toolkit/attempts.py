@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from services.agents.toolkit.fitting import fitted
 from services.agents.toolkit.geography import Place, place_of
 from services.agents.toolkit.journeys import Point, journeys
 from shared.contracts.logs import LogEvent
@@ -41,10 +42,9 @@ _DENIED_CODES = frozenset({"500121"})
 _DENIED_ACTIONS = frozenset({"user.mfa.okta_verify.deny_push", "user.authentication.auth_via_mfa"})
 _NOBODY = frozenset({"", "-", "system", "anonymous logon", "local service", "network service", "iusr"})
 _HERE = frozenset({"127.0.0.1", "::1"})
-#: How Windows was entered: logon type, authentication package, logon process, key length. Each empty elsewhere.
+#: How Windows was entered: logon type, authentication package, logon process. Each empty elsewhere.
 _MANNER = (
     "winlog.logon.type", "winlog.event_data.AuthenticationPackageName", "winlog.event_data.LogonProcessName",
-    "winlog.event_data.KeyLength",
 )  # fmt: skip
 #: What of an event these tables need.
 FIELDS = (
@@ -132,15 +132,16 @@ def _count(value: Any) -> int:
 
 
 def tables(attempts: Sequence[Attempt]) -> dict[str, Any]:
-    """All tables of what was attempted; each has at most twelve rows, the most telling first."""
+    """All tables of what was attempted: each has at most twelve rows, the most telling first, and its part of the
+    bytes of a result."""
     return {
         "failed": sum(item.times for item in attempts if not item.entered),
         "entered": sum(item.entered for item in attempts),
-        "pairs": _pairs(attempts),
-        "sources": _by_source(attempts),
-        "accounts": _by_account(attempts),
-        "journeys": journeys(_points(attempts)),
-        "logins": _logins(attempts),
+        "pairs": fitted(_pairs(attempts), 4500),
+        "sources": fitted(_by_source(attempts), 2500),
+        "accounts": fitted(_by_account(attempts), 1500),
+        "journeys": fitted(journeys(_points(attempts)), 2500),
+        "logins": fitted(_logins(attempts), 3500),
     }
 
 

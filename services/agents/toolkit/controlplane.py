@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.agents.toolkit.books import CLOUD_FACTS
+from services.agents.toolkit.factbook import Fact
+from services.agents.toolkit.fitting import fitted
 from services.agents.toolkit.geography import place_of
 from services.agents.toolkit.journeys import Point, journeys
 from shared.contracts.logs import LogEvent
@@ -21,7 +23,12 @@ DATASETS = ("aws.cloudtrail", "azure.activitylogs", "azure.auditlogs", "kubernet
 _BURST = timedelta(minutes=10)
 _TOP = 20
 _FEW = 6
-_MAX_TELLING = 16
+_FEWER = 3
+_NAME = 60
+#: Characters of a client's name: those of tools that build on one another are long.
+AGENT = 300
+_TELLING_BYTES = 6000
+_TIMELINE_BYTES = 14000
 _TEXT = 160
 _READING = re.compile(r"^(list|describe|get|head|search|lookup|batchget|scan|query)|/read$|/list\w*/action$")
 _DESTROYING = re.compile(r"^(delete|terminate|remove|purge|deregister)(?!.*(tag|marker))|/delete$")
@@ -48,6 +55,9 @@ FIELDS = (
     "orchestrator.namespace", "orchestrator.resource.type", "orchestrator.resource.name", "event.reason",
     _AWS + "userIdentity.type", _AWS + "userIdentity.invokedBy", _AWS + "userIdentity.accessKeyId", *_TARGETS,
 )  # fmt: skip
+
+
+_KEPT = ("event.action", "event.outcome", "error.code", "user.name", "source.ip", "cloud.region")
 
 
 class Step(NamedTuple):
@@ -97,12 +107,12 @@ def _step(event: LogEvent) -> Step:
     )
 
 
-def text_of(event: LogEvent, name: str) -> str:
+def text_of(event: LogEvent, name: str, length: int = _TEXT) -> str:
     """A field as text, the first of a list, cut; empty where it isn't there."""
     value = event.ecs.get(name)
     if isinstance(value, list):
         value = value[0] if value else None
-    return "" if value is None else str(value)[:_TEXT]
+    return "" if value is None else str(value)[:length]
 
 
 def summary(steps: Sequence[Step]) -> dict[str, Any]:
@@ -116,10 +126,10 @@ def summary(steps: Sequence[Step]) -> dict[str, Any]:
         "refused": sum(step.refused for step in own),
         "first": format_time(steps[0].at) if steps else None,
         "last": format_time(steps[-1].at) if steps else None,
-        "actions": _top((step.action for step in own), _TOP),
-        "principals": _top((text_of(step.event, "user.name") for step in own), _FEW),
+        "actions": _top((step.action[:_NAME] for step in own), _TOP),
+        "principals": _top((text_of(step.event, "user.name") for step in own), _FEWER),
         "addresses": _top((text_of(step.event, "source.ip") for step in own), _FEW),
-        "agents": _top((text_of(step.event, "user_agent.original") for step in own), _FEW),
+        "agents": _top((text_of(step.event, "user_agent.original", AGENT) for step in own), _FEWER),
         "identities": _top((text_of(step.event, _AWS + "userIdentity.type") for step in own), _FEW),
         "regions": _top((text_of(step.event, "cloud.region") for step in own), _FEW),
         "burst": {
@@ -131,7 +141,7 @@ def summary(steps: Sequence[Step]) -> dict[str, Any]:
                 [step for step in own if _is_destroyed(step)], lambda step: step.target or step.event.id
             ),
         },
-        "journeys": journeys(_points(own)),
+        "journeys": fitted(journeys(_points(own)), 2500),
         "telling": _telling(own),
     }
 
@@ -181,19 +191,19 @@ def _telling(steps: Sequence[Step]) -> list[dict[str, Any]]:
     for step in steps:
         if facts := CLOUD_FACTS.facts_of({"dataset": step.event.dataset, "ecs": step.event.ecs}):
             key = (tuple(fact.id for fact in facts), step.action, step.failed)
-            brief = {**brief_of(step.event), "facts": [fact.id for fact in facts]}
-            found.setdefault(key, (max(fact.weight for fact in facts), brief))
-    kept = sorted(found.values(), key=lambda item: -item[0])[:_MAX_TELLING]
-    return sorted((brief for _, brief in kept), key=lambda brief: (brief["timestamp"], brief["log_id"]))
+            found.setdefault(key, (max(fact.weight for fact in facts), _brief(step.event, facts)))
+    kept = fitted((brief for _, brief in sorted(found.values(), key=lambda item: -item[0])), _TELLING_BYTES)
+    return sorted(kept, key=lambda brief: (brief["timestamp"], brief["log_id"]))
 
 
-def brief_of(event: LogEvent) -> dict[str, Any]:
-    """What is kept of one step: {log_id, timestamp, dataset, ecs}, texts cut."""
-    names = dict.fromkeys((*FIELDS[:13], *sorted(CLOUD_FACTS.fields)))
+def _brief(event: LogEvent, facts: Sequence[Fact]) -> dict[str, Any]:
+    """What is kept of a step of which facts hold: what they look at, texts cut."""
+    names = dict.fromkeys((*_KEPT, *(name for fact in facts for name in (*fact.when, *fact.show))))
     return {
         "log_id": event.id,
         "timestamp": format_time(event.timestamp),
         "dataset": event.dataset,
+        "facts": [fact.id for fact in facts],
         "ecs": {name: _short(event.ecs[name]) for name in names if name in event.ecs},
     }
 
@@ -230,4 +240,5 @@ def timeline(steps: Sequence[Step], most: int) -> tuple[list[dict[str, Any]], bo
                 "log_id": step.event.id,
             }
         )
-    return rows[-most:], len(rows) <= most
+    newest = fitted(reversed(rows[-most:]), _TIMELINE_BYTES)
+    return newest[::-1], len(newest) == len(rows)

@@ -21,6 +21,7 @@ from services.agents.roster.cloud_analyst.subjects import Principal, is_cloud, p
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.books import CLOUD_FACTS
+from services.agents.toolkit.controlplane import AGENT
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.signs import Sign
@@ -138,7 +139,7 @@ class CloudAnalyst:
         signs = [new_principal_sign(who, past)]
         homes: list[bool] = []
         for kind, field, counted in _NEW:
-            for value in list(found.result.get(counted, {}))[:_MAX_NEW]:
+            for value in [item for item in found.result.get(counted, {}) if len(item) < AGENT][:_MAX_NEW]:
                 seen = await self._past("user.name", who, field, value, since, work)
                 signs.append(None if seen is None else new_value_sign(who, kind, value, past, seen))
                 if kind == "address":

@@ -103,16 +103,11 @@ def journey_sign(row: Mapping[str, Any], found: Citation) -> Sign | None:
 
 def _manner_sign(row: Mapping[str, Any], found: Citation) -> Sign | None:
     """How Windows was entered, as far as that hints at a hash in place of a password."""
-    kind, package, process, length = row["manner"]
-    who = f"{quote(row['user'], 60)} on {quote(row['host'] or '-', 60)}"
-    if kind == "9" and process.lower().startswith("seclogo"):
-        return Sign(
-            "new-credentials", f"other credentials were put into a session of {who}", 0.4, ("T1550.002",), found
-        )
-    if kind == "3" and package.upper() == "NTLM" and process.lower().startswith("ntlmssp") and length == "0":
-        claim = f"{who} was entered over the network by NTLM without a session key"
-        return Sign("ntlm-without-key", claim, 0.2, ("T1550.002",), found)
-    return None
+    kind, _package, process = row["manner"]
+    if kind != "9" or not process.lower().startswith("seclogo"):
+        return None
+    claim = f"other credentials were put into a session of {quote(row['user'], 60)} on {quote(row['host'] or '-', 60)}"
+    return Sign("new-credentials-logon", claim, 0.4, ("T1550.002",), found)
 
 
 def ticket_signs(found: Citation) -> list[Sign]:
@@ -129,6 +124,10 @@ def ticket_signs(found: Citation) -> list[Sign]:
         weight = 0.75 if len(accounts) >= _OPEN_ACCOUNTS else 0.4
         claim = f"tickets of {len(accounts)} account(s) were given without pre-authentication: {names}"
         signs.append(Sign("as-rep-roasting", claim, weight, ("T1558.004",), found))
+    for row in seen.get("weak_logins", ()):
+        claim = f"{quote(row['user'], 60)} got a ticket for all services by RC4, as a hash does in place of a password"
+        claim += ", though its others are by AES" if row["strong_too"] else ""
+        signs.append(Sign("weak-login-ticket", claim, 0.45 if row["strong_too"] else 0.2, ("T1550.002",), found))
     return signs
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 from services.agents.toolkit import geography
 from services.agents.toolkit.attempts import FIELDS, account_of, attempts_in, tables
 from services.agents.toolkit.books import ACCOUNT_FACTS
+from services.agents.toolkit.fitting import fitted
 from services.agents.toolkit.sources import Found, Sources
 from services.agents.toolkit.tool import Tool
 from shared.contracts.constants import SIEM_READ
@@ -25,12 +26,14 @@ _PAGE = 200
 _PAGES = 5
 _BURST = timedelta(minutes=10)
 _MAX_CHANGES = 24
+_CHANGES_BYTES = 14000
 _MAX_SERVICES = 15
 _TEXT = 160
 _RC4 = ("0x17", "0x18")
+_ENCRYPTION = "winlog.event_data.TicketEncryptionType"
 _TICKET_FIELDS = (
     "event.code", "event.module", "event.outcome", "user.name", "source.ip", "service.name",
-    "winlog.event_data.TicketEncryptionType", "winlog.event_data.PreAuthType",
+    "winlog.event_data.PreAuthType", _ENCRYPTION,
 )  # fmt: skip
 #: What every change is told with, beside what the facts about it show.
 _CHANGE_FIELDS = (
@@ -74,13 +77,19 @@ async def _logins(arguments: LoginArguments, sources: Sources) -> Any:
 async def _tickets(arguments: LoginArguments, sources: Sources) -> Any:
     q = f"{_whose(arguments)} event.code:(4768 or 4769) event.outcome:success"
     found = await _read(q, _TICKET_FIELDS, arguments, sources)
-    weak = [event for event in reversed(found.events) if event.ecs.get(_TICKET_FIELDS[6]) in _RC4]
+    weak = [event for event in reversed(found.events) if event.ecs.get(_ENCRYPTION) in _RC4]
     served = [event for event in weak if event.ecs.get("event.code") == "4769" and _is_person(event)]
     open_accounts = {
         account_of(event.ecs)
         for event in found.events
         if event.ecs.get("event.code") == "4768" and str(event.ecs.get("winlog.event_data.PreAuthType")) == "0"
     }
+    granted = [event for event in found.events if event.ecs.get("event.code") == "4768"]
+    by_strength = [
+        {account_of(event.ecs) for event in granted if (event.ecs.get(_ENCRYPTION) in _RC4) is weakly}
+        for weakly in (True, False)
+    ]
+    weak_logins = sorted(user for user in by_strength[0] - open_accounts if not user.endswith("$"))
     burst = _burst(served)
     return {
         "seen": len(found.events),
@@ -89,6 +98,7 @@ async def _tickets(arguments: LoginArguments, sources: Sources) -> Any:
         "weak_services_count": len(burst),
         "asked_by": sorted({account_of(event.ecs) for event in served})[:5],
         "sources": sorted({str(event.ecs.get("source.ip", "")) for event in served} - {""})[:5],
+        "weak_logins": [{"user": user, "strong_too": user in by_strength[1]} for user in weak_logins[:_MAX_SERVICES]],
         "without_preauthentication": sorted(open_accounts)[:_MAX_SERVICES],
     }
 
@@ -133,10 +143,10 @@ async def _account_changes(arguments: ChangeArguments, sources: Sources) -> Any:
         facts = [fact.id for fact in ACCOUNT_FACTS.facts_of({"dataset": event.dataset, "ecs": event.ecs})]
         change = {**_brief(event, kept), "facts": facts}
         (telling if facts else others).setdefault(msgspec.json.encode(change["ecs"]), change)
-    changes = [*telling.values(), *others.values()][:_MAX_CHANGES]
+    changes = fitted([*telling.values(), *others.values()][:_MAX_CHANGES], _CHANGES_BYTES)
     return {
         "seen": len(found.events),
-        "complete": found.complete and len(telling) + len(others) <= _MAX_CHANGES,
+        "complete": found.complete and len(telling) + len(others) == len(changes),
         "changes": sorted(changes, key=lambda change: (change["timestamp"], change["log_id"])),
     }
 
@@ -165,7 +175,7 @@ async def _read(q: str, fields: Sequence[str], arguments: LoginArguments | Chang
 
 #: {seen, complete, failed, entered, pairs, sources, accounts, journeys, logins}: the rows of toolkit/attempts.py.
 LOGINS = Tool("logins", "Who tried to log in, from where, and who got in", LoginArguments, SIEM_READ, _logins)
-#: {seen, complete, weak_services, weak_services_count, asked_by, sources, without_preauthentication}.
+#: {seen, complete, weak_services, weak_services_count, asked_by, sources, weak_logins, without_preauthentication}.
 TICKETS = Tool(
     "kerberos_tickets", "Which weakly encrypted Kerberos tickets were asked for", LoginArguments, SIEM_READ, _tickets
 )
