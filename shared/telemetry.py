@@ -2,7 +2,7 @@
 
 The current request id and span travel in context variables; `headers()` puts them on an outgoing call or event.
 Spans are OpenTelemetry's; a provider that exports them is a deployment's choice. Ids are always made and passed on, and
-without a provider nothing else is: a span that is recorded for nobody costs 40 µs, its ids a fifth of that.
+without a provider nothing else is: a span that is recorded for nobody costs 40 µs, its ids a tenth of that.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import functools
 import random
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from types import TracebackType
+from typing import NamedTuple
 
 from opentelemetry import context, trace
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -45,11 +47,20 @@ WEBSOCKET_SLOW_READERS = Counter(
     "aurora_websocket_slow_readers", "WebSocket clients closed for taking nothing", ("stream",), registry=REGISTRY
 )
 
+
+class _Ids(NamedTuple):
+    """The trace that a task works in, and its own place there, as headers have them."""
+
+    trace_id: str
+    traceparent: str
+    state: str
+
+
 _request_id: ContextVar[str] = ContextVar("aurora_request_id", default="")
+_here: ContextVar[_Ids | None] = ContextVar("aurora_trace", default=None)
 _propagator = TraceContextTextMapPropagator()
 #: Of the version that there is, with ids that aren't all zeros.
 _PLAIN_PARENT = re.compile("00-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})", re.ASCII)
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _STATE_HEADER = "tracestate"
 
 
@@ -74,11 +85,11 @@ def _new_request_id() -> str:
 def headers() -> dict[str, str]:
     """X-Request-ID and traceparent of the running task, for an outgoing call or event."""
     carrier: dict[str, str] = {}
-    here = trace.get_current_span().get_span_context()
-    if here.is_valid:
-        carrier[TRACEPARENT_HEADER] = f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
-        if here.trace_state:
-            carrier[_STATE_HEADER] = here.trace_state.to_header()
+    here = _here.get()
+    if here is not None:
+        carrier[TRACEPARENT_HEADER] = here.traceparent
+        if here.state:
+            carrier[_STATE_HEADER] = here.state
     current = _request_id.get()
     if current:
         carrier[REQUEST_ID_HEADER] = current
@@ -87,7 +98,8 @@ def headers() -> dict[str, str]:
 
 def traceparent() -> str | None:
     """The traceparent of the running task (W3C Trace Context), None outside a span."""
-    return headers().get(TRACEPARENT_HEADER)
+    here = _here.get()
+    return None if here is None else here.traceparent
 
 
 def http_answered(service: str, method: str, route: str, status: int, seconds: float) -> None:
@@ -111,58 +123,85 @@ def _tracer() -> trace.Tracer | None:
     return None if isinstance(provider, trace.ProxyTracerProvider) else provider.get_tracer("aurora")
 
 
-def _parent(carrier: Mapping[str, str]) -> context.Context | None:
+def _parent(carrier: Mapping[str, str]) -> context.Context:
     """What the carrier's traceparent says. Its names are in lower case, or it compares them without."""
-    if TRACEPARENT_HEADER not in carrier:
-        return None
     names = (TRACEPARENT_HEADER, _STATE_HEADER)
     return _propagator.extract({name: carrier[name] for name in names if name in carrier}, context.Context())
 
 
-def _ids_only(carrier: Mapping[str, str]) -> Span:
-    """A span that is in the trace of the carrier, or begins one, and records nothing."""
-    span_id = random.getrandbits(64) or 1
-    plain = _PLAIN_PARENT.fullmatch(carrier.get(TRACEPARENT_HEADER, ""))
-    if plain is not None and _STATE_HEADER not in carrier:
-        # What the propagator would read, in a third of its time; whatever looks otherwise is left to it.
-        trace_id, flags = int(plain["trace"], 16), TraceFlags(int(plain["flags"], 16))
-        return NonRecordingSpan(SpanContext(trace_id, span_id, False, flags))
-    parent = _parent(carrier)
-    if parent is not None:
-        above = trace.get_current_span(parent).get_span_context()
+def _ids_only(carrier: Mapping[str, str]) -> _Ids:
+    """A span in the trace of the carrier, or at the beginning of one."""
+    span_id = f"{random.getrandbits(64) or 1:016x}"
+    if TRACEPARENT_HEADER in carrier:
+        plain = _PLAIN_PARENT.fullmatch(carrier[TRACEPARENT_HEADER])
+        if plain is not None and _STATE_HEADER not in carrier:
+            # What the propagator would read, in a tenth of its time; whatever looks otherwise is left to it.
+            return _Ids(plain["trace"], f"00-{plain['trace']}-{span_id}-{plain['flags']}", "")
+        above = trace.get_current_span(_parent(carrier)).get_span_context()
         if above.is_valid:
-            return NonRecordingSpan(SpanContext(above.trace_id, span_id, False, above.trace_flags, above.trace_state))
-    trace_id = random.getrandbits(128) or 1
-    return NonRecordingSpan(SpanContext(trace_id, span_id, False, _SAMPLED))
+            return _ids_of(above, span_id)
+    trace_id = f"{random.getrandbits(128) or 1:032x}"
+    return _Ids(trace_id, f"00-{trace_id}-{span_id}-01", "")
+
+
+def _ids_of(spanned: SpanContext, span_id: str) -> _Ids:
+    trace_id = f"{spanned.trace_id:032x}"
+    state = spanned.trace_state.to_header() if spanned.trace_state else ""
+    return _Ids(trace_id, f"00-{trace_id}-{span_id}-{spanned.trace_flags:02x}", state)
+
+
+class _Bound:
+    """A block whose ids are passed on and logged."""
+
+    __slots__ = ("_ids", "_request", "_tokens")
+
+    def __init__(self, ids: _Ids, request: str) -> None:
+        self._ids = ids
+        self._request = request
+
+    def __enter__(self) -> None:
+        logged = {"request_id": self._request, "trace_id": self._ids.trace_id}
+        self._tokens = _here.set(self._ids), _request_id.set(self._request), log.IDS.set(logged)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        here, request, logged = self._tokens
+        log.IDS.reset(logged)
+        _request_id.reset(request)
+        _here.reset(here)
+
+
+def span(
+    name: str, carrier: Mapping[str, str], request: str = "", *, server: bool = True
+) -> AbstractContextManager[None]:
+    """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log."""
+    tracer = _tracer()
+    if tracer is None:
+        return _Bound(_ids_only(carrier), request)
+    return _recorded(tracer, name, carrier, request, SpanKind.SERVER if server else SpanKind.CLIENT)
 
 
 @contextmanager
-def span(name: str, carrier: Mapping[str, str], request: str = "", *, server: bool = True) -> Iterator[Span]:
-    """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log."""
-    tracer = _tracer()
-    kind = SpanKind.SERVER if server else SpanKind.CLIENT
-    if tracer is None:
-        current = _ids_only(carrier)
-    else:
-        current = tracer.start_span(name, _parent(carrier) or context.Context(), kind)
+def _recorded(
+    tracer: trace.Tracer, name: str, carrier: Mapping[str, str], request: str, kind: SpanKind
+) -> Iterator[None]:
+    current = tracer.start_span(name, _parent(carrier), kind)
     attached = context.attach(trace.set_span_in_context(current))
-    token = _request_id.set(request)
-    trace_id = f"{current.get_span_context().trace_id:032x}"
-    ids = log.IDS.set({"request_id": request, "trace_id": trace_id})
+    spanned = current.get_span_context()
     try:
-        yield current
+        with _Bound(_ids_of(spanned, f"{spanned.span_id:016x}"), request):
+            yield
     finally:
-        log.IDS.reset(ids)
-        _request_id.reset(token)
         context.detach(attached)
         current.end()
 
 
 @contextmanager
-def continued(name: str, ids: Mapping[str, str]) -> Iterator[Span]:
+def continued(name: str, ids: Mapping[str, str]) -> Iterator[None]:
     """Runs the block as a part of what `headers()` told of an earlier task."""
-    with span(name, ids, ids.get(REQUEST_ID_HEADER, "")) as current:
-        yield current
+    with span(name, ids, ids.get(REQUEST_ID_HEADER, "")):
+        yield
 
 
 def render_metrics() -> bytes:

@@ -89,10 +89,13 @@ class Ledger:
         self.tasks.discard(task)
         if self._running.get(key) is entry:
             del self._running[key]
-        if task.cancelled() or task.exception() is not None or not task.result().keep:
+        if task.cancelled() or task.exception() is not None:
             return
-        self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, entry.digest, task.result())
-        self._bytes += len(task.result().body)
+        reply = task.result()
+        if not reply.keep:
+            return
+        self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, entry.digest, reply)
+        self._bytes += len(reply.body)
         while len(self._kept) > self._limits.kept_replies or self._bytes > self._limits.kept_bytes:
             self._drop_oldest()
 
