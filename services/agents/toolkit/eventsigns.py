@@ -6,6 +6,7 @@ is, and the two program names of `differs` are different ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -51,9 +52,13 @@ class _Knowledge(msgspec.Struct):
 
 
 _Tests = tuple[tuple[str, Any], ...]
-_Compiled = tuple[Fact, _Tests, _Tests]
+#: A fact, its place in the file, and its conditions.
+_Compiled = tuple[int, Fact, _Tests, _Tests]
 #: Fields that most events have: a fact is looked up by another of its fields where it has one.
 _COMMON = ("message", "event.category", "event.type", "event.action", "event.outcome", "process.executable")
+#: A pattern that is whole words and nothing else: facts are looked up by them, which spares most patterns.
+_WORDS = re.compile(r"\^(?:\(([\w -]+(?:\|[\w -]+)*)\)|([\w -]+))\$")
+_LOOKED_UP = ("event.code", "event.action", "auditd.type", "auditd.syscall", "event.category", "event.type")
 
 
 @lru_cache(maxsize=1)
@@ -63,12 +68,20 @@ def known() -> tuple[Fact, ...]:
 
 
 @lru_cache(maxsize=1)
-def _by_field() -> dict[str, list[_Compiled]]:
-    found: dict[str, list[_Compiled]] = {}
-    for fact in known():
-        field = min(fact.when, key=lambda name: name in _COMMON)
-        found.setdefault(field, []).append((fact, _patterns(fact.when), _patterns(fact.unless)))
-    return found
+def _lookup() -> tuple[dict[tuple[str, str], list[_Compiled]], dict[str, list[_Compiled]]]:
+    """The facts by a field and its value where they name some, the others by a field that they look at."""
+    by_value: dict[tuple[str, str], list[_Compiled]] = {}
+    by_field: dict[str, list[_Compiled]] = {}
+    for place, fact in enumerate(known()):
+        compiled = (place, fact, _patterns(fact.when), _patterns(fact.unless))
+        named = ((name, _WORDS.fullmatch(fact.when[name])) for name in _LOOKED_UP if name in fact.when)
+        field, words = next(((name, match) for name, match in named if match), (None, None))
+        if field is not None and words is not None:
+            for word in (words[1] or words[2]).split("|"):
+                by_value.setdefault((field, word.casefold()), []).append(compiled)
+        else:
+            by_field.setdefault(min(fact.when, key=lambda name: name in _COMMON), []).append(compiled)
+    return by_value, by_field
 
 
 def _patterns(conditions: Mapping[str, str]) -> _Tests:
@@ -87,8 +100,13 @@ def texts_of(event: Mapping[str, Any], name: str) -> list[str]:
 
 def facts_of(event: Mapping[str, Any]) -> list[Fact]:
     """The facts that hold of one compact event."""
-    candidates = [item for name in ("message", *event["ecs"]) for item in _by_field().get(name, ())]
-    return [fact for fact, when, unless in candidates if _holds(event, fact, when, unless)]
+    by_value, by_field = _lookup()
+    found = [item for name in ("message", *event["ecs"]) for item in by_field.get(name, ())]
+    for name in _LOOKED_UP:
+        for text in texts_of(event, name):
+            found += by_value.get((name, text.casefold()), ())
+    candidates = {place: (fact, when, unless) for place, fact, when, unless in found}
+    return [fact for _, (fact, when, unless) in sorted(candidates.items()) if _holds(event, fact, when, unless)]
 
 
 def _holds(event: Mapping[str, Any], fact: Fact, when: _Tests, unless: _Tests) -> bool:

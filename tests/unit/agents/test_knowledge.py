@@ -169,3 +169,18 @@ def test_many_different_questions_are_a_sign_and_one_asked_often_is_none() -> No
     assert sign.weight >= SUSPICIOUS_FROM
     assert endpoint.discovery_signs(["whoami"] * 20, citation({})) == []
     assert combined_weight([sign.weight]) < MALICIOUS_FROM
+
+
+@pytest.mark.parametrize("fact", eventsigns.known(), ids=range(len(eventsigns.known())))
+def test_a_fact_is_looked_up_by_something_that_it_asks_for(fact: eventsigns.Fact) -> None:
+    by_value, by_field = eventsigns._lookup()
+    fields = [field for field, facts in by_field.items() for _, known, *_ in facts if known is fact]
+    values = [key for key, facts in by_value.items() for _, known, *_ in facts if known is fact]
+    assert bool(fields) != bool(values)
+    assert set(fields) <= fact.when.keys()
+    for field, value in values:
+        # Nothing else in the field can make the pattern hold.
+        pattern = fact.when[field]
+        assert re.fullmatch(pattern.strip("^$"), value, re.IGNORECASE)
+        assert not re.search(pattern, f"{value}x", re.IGNORECASE)
+        assert not re.search(pattern, f"x{value}", re.IGNORECASE)

@@ -22,7 +22,7 @@ from shared.contracts.investigations import Citation
 from shared.contracts.reports import WRITE_REPORT, Report, ReportRequest
 
 _MAX_ALERTS = 10
-_MAX_HOSTS = 3
+_MAX_HOSTS = 2
 
 
 class ReportWriter:
