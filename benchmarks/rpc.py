@@ -193,8 +193,7 @@ async def run(calls: int = 5_000, in_flight: int = 100, rounds: int = 5) -> dict
             _note(found, calls, floor, ours, plain)
     await fleet.close()
     await server.close()
-    for name, value in (await _alone(message, calls // 5, rounds)).items():
-        found[name] = value
+    found |= await _alone(message, calls // 5, rounds)
     figures = {name: round(statistics.median(values), 3) for name, values in found.items()}
     return {
         "name": "rpc",

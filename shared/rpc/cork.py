@@ -27,12 +27,12 @@ class CorkedTransport:
     def write(self, data: bytes) -> None:
         """Keeps the bytes for this turn's write."""
         if not self._waiting:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._waiting.append(data)
         self._bytes += len(data)
         # Kept short, so that the transport's own flow control sees what is really waiting.
         if self._bytes >= _FLUSH_BYTES:
-            self._flush()
+            self.flush()
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet taken by the socket."""
@@ -40,15 +40,16 @@ class CorkedTransport:
 
     def write_eof(self) -> None:
         """Ends the stream behind what was written."""
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Closes behind what was written."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Writes what waits: for who knows that nothing else comes in this turn."""
         if self._waiting:
             data = b"".join(self._waiting)
             self._waiting.clear()

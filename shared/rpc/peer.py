@@ -52,7 +52,7 @@ class _Line:
         waiter: asyncio.Future[Ok | Error | ConnectionLost] = self._loop.create_future()
         self._waiting[key] = waiter
         try:
-            await self.socket.send(message)
+            await self.socket.send(message, alone=len(self._waiting) == 1)
             reply = await waiter
         finally:
             del self._waiting[key]

@@ -134,7 +134,7 @@ class Session:
         if awaited.answer is not None:
             if not awaited.answer.done():
                 awaited.answer.set_result(body)
-        elif not self._socket.post(body):
+        elif not self._socket.post(body, alone=not self._awaited):
             task = self._loop.create_task(self._send(body), name="rpc reply")
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)

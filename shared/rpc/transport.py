@@ -91,22 +91,25 @@ class Socket:
         await self.close(_TEXT_ONLY, "text frames only")
         return None
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes, *, alone: bool = False) -> None:
         """Sends UTF-8 bytes as one text frame; waits while the peer's buffers are full. Raises ConnectionLost."""
-        if self.post(message):
+        if self.post(message, alone=alone):
             return
         try:
             await self._connection.send(message, text=True)
         except ConnectionClosed as error:
             raise ConnectionLost(self._connection.close_code) from error
 
-    def post(self, message: bytes) -> bool:
-        """Sends without waiting, if the connection is open and its buffers have room; whether it did."""
+    def post(self, message: bytes, *, alone: bool = False) -> bool:
+        """Sends without waiting, if the connection is open and its buffers have room; whether it did. `alone`: at
+        once, and not at the end of the turn together with what else there may be."""
         connection = self._connection
         if connection.state is not State.OPEN or connection.transport.get_write_buffer_size() >= _ROOM_BYTES:
             return False
         # The library's way to send without waiting: half the cost of its send().
         broadcast((connection,), message, text=True)
+        if alone:
+            cast(CorkedTransport, connection.transport).flush()
         return True
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
