@@ -15,6 +15,7 @@ from services.agents.roster.report_writer.agent import ReportWriter
 from services.agents.roster.threat_hunter.agent import ThreatHunter
 from services.agents.roster.threat_intel.agent import ThreatIntel
 from services.agents.roster.triage.agent import Triage
+from services.agents.roster.vulnerability_analyst.agent import VulnerabilityAnalyst
 from services.agents.settings import AgentsSettings
 from services.agents.toolkit.agent import Agent, Surroundings, listen
 from services.agents.toolkit.place import Place, place_of
@@ -43,6 +44,7 @@ ROSTER: tuple[Agent, ...] = (
     IdentityAnalyst(),
     CloudAnalyst(),
     ForensicAnalyst(),
+    VulnerabilityAnalyst(),
     IncidentResponder(),
     ReportWriter(),
 )

@@ -22,6 +22,7 @@ AgentId = Literal[
     "identity_analyst",
     "cloud_analyst",
     "forensic_analyst",
+    "vulnerability_analyst",
     "incident_responder",
     "report_writer",
 ]
