@@ -72,8 +72,7 @@ def _waits(values: Sequence[float]) -> tuple[float, float]:
 
 
 async def run(count: int = 120, pace: float = 2.0) -> dict[str, Any]:
-    """`count` alerts at `pace` a second. Percentiles in seconds; investigations a minute are counted from the first alert
-    to the last end."""
+    """`count` alerts at `pace` a second. Waits are in seconds; the rate counts from the first alert to the last end."""
     with data_folder() as folder, running_stack(folder) as stack:
         async with session.opened(session.find(stack.data_dir, None)) as api:
             await api.call(CREATE_RULE, body=_RULE.encode())
