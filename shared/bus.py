@@ -16,7 +16,6 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
 from nats.js.kv import KeyValue
 
@@ -59,7 +58,8 @@ class Bus:
 
     def __init__(self, url: str, *, user: str | None, password: str | None, name: str) -> None:
         self._nats = Client()
-        self._js = self._nats.jetstream(timeout=5)
+        #: Also for shared.objects, on top of this.
+        self.jetstream = self._js = self._nats.jetstream(timeout=5)
         self._connected = asyncio.Event()
         self._reported: dict[str, float] = {}
         self._brief: set[str] = set()
@@ -353,11 +353,6 @@ class Bus:
             finally:
                 if subscription is not None and not self._nats.is_closed:
                     await subscription.unsubscribe()
-
-    def jetstream(self) -> JetStreamContext:
-        """For shared.objects, which speaks of objects. Raises AURORA-5030 until it is connected."""
-        self._require()
-        return self._js
 
     async def ping(self) -> None:
         """Raises AURORA-5030 when the connection is down or JetStream doesn't answer."""

@@ -73,7 +73,7 @@ class Objects:
 
     async def _store(self, *, make: bool) -> Any:
         if self._known is None:
-            stream = self._bus.jetstream()
+            stream = self._bus.jetstream
             try:
                 self._known = await stream.object_store(self._bucket)
             except nats.js.errors.BucketNotFoundError:
