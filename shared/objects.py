@@ -19,6 +19,7 @@ from shared.errors import UNAVAILABLE, AuroraError
 
 #: Moving the largest object takes a second or two; a server that is away must not be waited for much longer.
 _SECONDS = 45.0
+_CONNECT_SECONDS = 1.0
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 
@@ -72,6 +73,8 @@ class Objects:
         return whole.getvalue()
 
     async def _store(self, *, make: bool) -> Any:
+        if not await self._bus.connected(_CONNECT_SECONDS):
+            raise self._unavailable()
         if self._known is None:
             stream = self._bus.jetstream
             try:
