@@ -16,10 +16,10 @@ from shared.clock import new_id, utc_now
 from shared.contracts.alerts import AlertChanged, AlertCreate, AlertEvidence, AlertQuery, AlertUpdate
 from shared.contracts.common import Observable
 from shared.contracts.events import CloudEvent
-from shared.contracts.investigations import InvestigationChanged
+from shared.contracts.investigations import INVESTIGATION_UPDATED, InvestigationChanged
 from shared.contracts.wire import decode
 from shared.errors import ALERT_NOT_FOUND, CONFLICT, DUPLICATE_ALERT, VALIDATION, AuroraError
-from shared.outbox import Outbox
+from shared.outbox import Outbox, event_bytes
 from shared.postgres import Database
 from tests.roles import migrated
 from tests.shapes import investigation
@@ -206,6 +206,18 @@ async def test_the_event_of_an_alert_arrives_in_jetstream_and_its_investigation_
     assert (await alerts.get(alert.id)).investigation_id == created.investigation.id
     relay.cancel()
     await asyncio.wait([relay])
+
+
+async def test_an_alert_that_joins_an_investigation_names_it_and_the_others_keep_what_they_name(
+    alerts: AlertsService,
+) -> None:
+    first, joined = await alerts.create(AlertCreate(title="first")), await alerts.create(AlertCreate(title="joined"))
+    changed = InvestigationChanged(investigation(first.id, alert_ids=[first.id, joined.id]), joined=[joined.id])
+    event = decode(event_bytes(INVESTIGATION_UPDATED, changed, service="orchestrator", event_id=new_id()), CloudEvent)
+    for _ in range(2):
+        await alerts.link_joined(event, changed)
+    assert (await alerts.get(joined.id)).investigation_id == changed.investigation.id
+    assert (await alerts.get(first.id)).investigation_id is None
 
 
 async def _event_with(bus: Bus, text: str) -> CloudEvent:
