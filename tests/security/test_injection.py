@@ -99,6 +99,14 @@ def test_planted_text_in_any_field_takes_no_sign_away(seen: Mapping[str, Any], p
         assert plain <= {sign.kind for sign in event_signs(changed, CITED)}, name
 
 
+def test_the_path_of_a_trusted_program_named_behind_a_command_excuses_nothing() -> None:
+    trusted = " & rem C:\\ProgramData\\Microsoft\\Windows Defender\\Platform\\MsMpEng.exe"
+    [seen] = [item for item in EVENTS if item["ecs"].get("event.code") == "7045"]
+    plain = {sign.kind for sign in event_signs(seen, CITED)}
+    changed = {**seen, "ecs": {**seen["ecs"], "process.command_line": seen["ecs"]["process.command_line"] + trusted}}
+    assert plain <= {sign.kind for sign in event_signs(changed, CITED)}
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(COMMANDS), texts)
 async def test_no_text_behind_a_command_makes_it_look_better(command: str, text: str) -> None:
