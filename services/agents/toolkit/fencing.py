@@ -8,8 +8,9 @@ from __future__ import annotations
 import unicodedata
 
 _LENGTH = 200
-#: Invisible, control, and direction-changing characters: they could make a quotation read as something else.
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Invisible, control, and direction-changing characters, and spaces that are none: they could make a quotation read as
+#: something else.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
 def quote(text: object, length: int = _LENGTH) -> str:
@@ -22,7 +23,7 @@ def quote(text: object, length: int = _LENGTH) -> str:
 def _escaped(character: str) -> str:
     if character in ('"', "\\"):
         return "\\" + character
-    if unicodedata.category(character) in _HIDDEN:
+    if character != " " and unicodedata.category(character) in _HIDDEN:
         point = ord(character)
         return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
     return character
