@@ -50,6 +50,9 @@ detection:
   condition: keywords
 level: medium
 """
+#: A second rule on the same lines: its alerts join the investigations of the first one's.
+COMPANY_ID = "5f1f2f0e-3a51-4a6f-8a35-1f6d6c1f9a11"
+COMPANY = RULE.replace(RULE_ID, COMPANY_ID).replace("The Word", "The Same Word")
 LINES = 8
 #: A log source has its own pace; in seconds between two batches.
 PACE = 0.05
@@ -75,6 +78,7 @@ class Replay:
     sent: Sent
     events: list[LogEvent]
     alerts: list[Alert]
+    company: list[Alert]
     investigations: list[Investigation]
     raised: list[str]
 
@@ -90,7 +94,8 @@ def stack() -> Iterator[Stack]:
 async def replay(stack: Stack) -> AsyncIterator[Replay]:
     """One replay through all kills, and what it left."""
     async with session.opened(session.find(stack.data_dir, None)) as api:
-        await api.call(CREATE_RULE, body=RULE.encode())
+        for rule in (RULE, COMPANY):
+            await api.call(CREATE_RULE, body=rule.encode())
         sent = Sent()
         async with asyncio.timeout(170), asyncio.TaskGroup() as group:
             sender = group.create_task(_send_on(api, sent), name="sender")
@@ -138,16 +143,19 @@ async def _go_on(sent: Sent, batches: int) -> None:
 
 
 async def _outcome(stack: Stack, api: Session, sent: Sent) -> Replay:
-    async def settled() -> tuple[list[Alert], list[Investigation]] | None:
+    async def settled() -> tuple[list[Alert], list[Alert], list[Investigation]] | None:
         alerts = await every(api, LIST_ALERTS, AlertQuery(rule_id=RULE_ID))
+        company = await every(api, LIST_ALERTS, AlertQuery(rule_id=COMPANY_ID))
         investigations = await every(api, LIST_INVESTIGATIONS, InvestigationQuery())
         ended = {alert for item in investigations if item.status in ENDED for alert in item.alert_ids}
-        complete = sum(alert.count for alert in alerts) >= sent.batches and {alert.id for alert in alerts} <= ended
-        return (alerts, investigations) if complete else None
+        counted = all(sum(alert.count for alert in raised) >= sent.batches for raised in (alerts, company))
+        named = {alert.investigation_id for alert in (*alerts, *company)}
+        complete = counted and {alert.id for alert in (*alerts, *company)} <= ended and None not in named
+        return (alerts, company, investigations) if complete else None
 
-    alerts, investigations = await found(settled, "an end of every investigation", 90)
+    alerts, company, investigations = await found(settled, "an end of every investigation", 90)
     events = await every(api, SEARCH_LOGS, LogQuery(source=SOURCE))
-    return Replay(sent, events, alerts, investigations, await _raised(stack))
+    return Replay(sent, events, alerts, company, investigations, await _raised(stack))
 
 
 async def _raised(stack: Stack) -> list[str]:
@@ -183,11 +191,21 @@ def test_each_host_has_one_alert_that_counts_each_of_its_matches_once(replay: Re
 
 
 def test_each_alert_was_told_once(replay: Replay) -> None:
-    assert sorted(replay.raised) == sorted(alert.id for alert in replay.alerts)
+    assert sorted(replay.raised) == sorted(alert.id for alert in (*replay.alerts, *replay.company))
 
 
 def test_each_alert_has_one_investigation_and_a_verdict(replay: Replay) -> None:
     investigated = Counter(alert for item in replay.investigations for alert in item.alert_ids)
-    assert investigated == Counter(alert.id for alert in replay.alerts)
+    assert investigated == Counter(alert.id for alert in (*replay.alerts, *replay.company))
     assert {alert.investigation_id for alert in replay.alerts} == {item.id for item in replay.investigations}
     assert [item.id for item in replay.investigations if item.verdict is None] == []
+
+
+def test_alerts_of_one_host_share_an_investigation_that_asked_nobody_twice_in_a_round(replay: Replay) -> None:
+    shared = {alert.entities["host"]: alert.investigation_id for alert in replay.alerts}
+    assert {alert.entities["host"]: alert.investigation_id for alert in replay.company} == shared
+    for item in replay.investigations:
+        assert len(item.alert_ids) == 2
+        asked = Counter((step.round, step.agent, step.method) for step in item.steps)
+        assert max(asked.values()) == 1
+        assert {step.status for step in item.steps} <= {"completed", "failed", "skipped"}
