@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -92,7 +94,9 @@ class Progress:
     def thought(self, thought: Thought) -> None:
         """A line of who does what."""
         line = Text.assemble(
-            safe(f"{thought.timestamp:%H:%M:%S} {thought.agent} "), safe(thought.kind, _STYLES[thought.kind]), " "
+            safe(f"{thought.timestamp:%H:%M:%S} {thought.agent} "),
+            safe(thought.kind, _STYLES.get(thought.kind, "")),
+            " ",
         )
         self._console.print(line.append_text(safe(thought.text)))
 
@@ -104,17 +108,31 @@ async def _investigate(
         if not follow:
             return await opened.call(INVESTIGATE, body=request)
         heard = _Thoughts(told)
-        listening = asyncio.create_task(heard.listen(opened), name="thoughts")
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_PATIENCE_SECONDS), _listening(heard, opened):
                 await heard.ready.wait()
                 started = await opened.call(INVESTIGATE, body=request)
                 heard.are_of(started.id)
                 return await _end_of(opened, started, told)
         except TimeoutError:
             raise Failure(f"{request.alert_id}: no verdict after {_PATIENCE_SECONDS:g} s") from None
-        finally:
-            await end([listening])
+
+
+@asynccontextmanager
+async def _listening(heard: _Thoughts, opened: session.Session) -> AsyncIterator[None]:
+    """Thoughts are heard inside the block. Raises what the block does."""
+    failure: Exception | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(heard.listen(opened), name="thoughts")
+            try:
+                yield
+            finally:
+                await end([listening])
+    except* (AuroraError, click.ClickException) as group_error:
+        failure = group_error.exceptions[0]
+    if failure is not None:
+        raise failure
 
 
 async def _end_of(opened: session.Session, investigation: Investigation, told: Audience) -> Investigation:
