@@ -66,6 +66,7 @@ BODIES: Mapping[str, Any] = {
     "HuntRunRequest": {"parameters": {"shell": "bash"}},
     "HuntUpdate": {"range_hours": 48},
     "InvestigateRequest": {"alert_id": "ALRT-2026-000001", "reason": "a second look"},
+    "InvestigationDecision": {"reason": "the host is rebuilt today"},
     "PlaceholderUpdate": {"values": ["dc01", "dc02"], "description": "Domain controllers"},
     "PromoteLog": {"level": "medium", "days": 7},
     "RcaChangePassword": {"currentPassword": "correct horse battery", "newPassword": "staple battery horse"},
