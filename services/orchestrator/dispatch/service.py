@@ -155,9 +155,12 @@ class Dispatcher:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def plan(self, new: NewDispatch) -> None:
-        """Stores a step of an investigation; once, however often it is planned."""
-        await store.insert(self._database, new, utc_now())
+    async def plan(self, steps: Sequence[NewDispatch]) -> None:
+        """Stores steps of an investigation, all or none; each once, however often it is planned."""
+        now = utc_now()
+        async with self._database.transaction() as connection:
+            for new in steps:
+                await store.insert(connection, new, now)
 
     async def halt(self, connection: Connection, investigation_id: str, skipped: str | None) -> None:
         """Stops what isn't finished of an investigation: for good with the reason, or (None) until it goes on."""

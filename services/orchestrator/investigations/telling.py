@@ -25,17 +25,15 @@ class Telling:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def planned(self, case: Case, calls: Sequence[PlannedCall]) -> None:
-        """A wave is about to be asked, about these alerts; who is left out, and why."""
+    async def planned(self, case: Case, calls: Sequence[PlannedCall], outcome: Outcome) -> None:
+        """The verdict so far, and which wave is asked next about which alerts; who is left out, and why."""
         asked = ", ".join(f"{call.agent} {call.method.name}" for call in calls if call.skipped is None)
         left = "; ".join(f"{call.agent}: {call.skipped}" for call in calls if call.skipped is not None)
         about = ", ".join(subject.id for subject in case.subjects)
         text = f"round {case.round}, wave {calls[0].wave}, about {about}: asking {asked or 'nobody'}"
+        if outcome.verdict is not None:
+            await self._tell(case.id, "finding", f"so far {_verdict(outcome)}")
         await self._tell(case.id, "started", f"{text}; left out: {left}" if left else text)
-
-    async def so_far(self, identifier: str, outcome: Outcome) -> None:
-        """The verdict so far."""
-        await self._tell(identifier, "finding", f"so far {_verdict(outcome)}")
 
     async def ended(self, identifier: str, outcome: Outcome) -> None:
         """The investigation has ended."""

@@ -44,8 +44,8 @@ class Dispatcher(Protocol):
     def has(self, agent: str) -> bool:
         """Whether this specialist can be reached."""
 
-    async def plan(self, new: NewDispatch) -> None:
-        """Stores a step, once."""
+    async def plan(self, steps: Sequence[NewDispatch]) -> None:
+        """Stores steps, all or none; each once."""
 
     async def execute(self, identifier: str) -> Stored:
         """Sends a stored step unless it is finished; how it ended. Cancelled, it takes the handoff back."""
@@ -180,9 +180,9 @@ class Workers:
             if domain.is_closing(calls) and (later := await self._next_round(claimed)):
                 case = later
             elif calls:
-                await self._telling.planned(case, calls)
-                for call in calls:
-                    await self._dispatcher.plan(_step(claimed, case, call))
+                # Whoever watches is told meanwhile: the work waits for nobody.
+                told = self._telling.planned(case, calls, outcome)
+                await asyncio.gather(told, self._dispatcher.plan([_step(claimed, case, call) for call in calls]))
             elif await self._finish(claimed, outcome, steps):
                 return
 
@@ -220,8 +220,6 @@ class Workers:
         held = await queue_store.note_verdict(self._database, claimed.id, self._owner, outcome, utc_now(), first=first)
         if not held:
             raise _LetGo
-        if outcome.verdict is not None:
-            await self._telling.so_far(claimed.id, outcome)
 
     async def _finish(self, claimed: Claimed, outcome: Outcome, steps: Sequence[Stored]) -> bool:
         outcome = merging.raised(outcome, await self._opinion.severity(outcome))
