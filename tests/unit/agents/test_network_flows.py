@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.agents.toolkit.network.beacons import MIN_SPAN_SECONDS, beacons_in, rhythm_of
 from services.agents.toolkit.network.flows import flow_of
 from services.agents.toolkit.network.scans import MIN_HOSTS, MIN_PORTS, scans_in
-from services.agents.toolkit.network.volumes import DAY_SECONDS, MIN_BYTES, uploads_in
+from services.agents.toolkit.network.volumes import DAY_SECONDS, MIN_BYTES, most_sent, uploads_in
 from tests.unit.agents.network_rows import browsing, every, flow, flows_at, logged
 
 MIB = 1024**2
@@ -157,6 +157,12 @@ def test_ordinary_transfers_are_no_uploads(make: Callable[[], list[object]]) -> 
 def test_a_transfer_that_two_logs_tell_of_counts_once() -> None:
     flows = [sent(0, 90, log="zeek.conn/"), sent(0, 88, log="suricata.eve/flow")]
     assert [upload.sent for upload in uploads_in(flows, END)] == [90 * MIB]  # type: ignore[arg-type]
+
+
+def test_the_most_that_was_sent_is_of_one_destination_in_one_log() -> None:
+    flows = [sent(0, 40), sent(0, 30), sent(0, 60, log="suricata.eve/flow"), sent(0, 65, destination="203.0.113.10")]
+    assert most_sent(flows) == 70 * MIB  # type: ignore[arg-type]
+    assert most_sent([]) == 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.network.names import registered
+from services.agents.toolkit.network.volumes import MIN_BYTES
 from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
@@ -68,7 +68,8 @@ class NetworkAnalyst:
         if not subjects:
             return await undetermined([], evidence.iocs, level, "neither host nor address is known", work)
         at, focus = _moment(evidence, work), focus_of(evidence)
-        looked = await asyncio.gather(*(self._subject(subject, at, focus, work) for subject in subjects))
+        # One after the other: what is noted then stands in the same order whenever it is asked again.
+        looked = [await self._subject(subject, at, focus, work) for subject in subjects]
         signs = [sign for found, _ in looked for sign in found]
         signs += await self._rare_signs(evidence, at, work)
         seen = sum(count for _, count in looked)
@@ -87,7 +88,7 @@ class NetworkAnalyst:
         flows = await work.use(
             NETWORK_FLOWS, FlowArguments(field=subject.field, value=subject.value, since=since, until=until)
         )
-        asked, uploads = await self._of_source(subject, since, until, work)
+        asked, uploads = await self._of_source(subject, flows, since, until, work)
         signs: list[Sign] = []
         for found, what in ((flows, "connections"), (asked, "DNS questions"), (uploads, "uploads")):
             if found is not None and not found.result.get("complete", False):
@@ -105,16 +106,16 @@ class NetworkAnalyst:
         return signs, sum(found.result.get("seen", 0) for found in (flows, asked) if found is not None)
 
     async def _of_source(
-        self, subject: Subject, since: datetime, until: datetime, work: Work
+        self, subject: Subject, flows: Citation | None, since: datetime, until: datetime, work: Work
     ) -> tuple[Citation | None, Citation | None]:
-        """DNS questions and uploads of whoever acts; a destination alone asks and sends nothing."""
+        """DNS questions of whoever acts, and its uploads where so much was sent; a destination alone asks nothing."""
         field, value = subject.field, subject.value
         if field == "destination.ip":
             return None, None
-        return await asyncio.gather(
-            work.use(DNS_QUESTIONS, DnsArguments(field=field, value=value, since=since, until=until)),
-            work.use(LARGE_UPLOADS, UploadArguments(field=field, value=value, until=until)),
-        )
+        asked = await work.use(DNS_QUESTIONS, DnsArguments(field=field, value=value, since=since, until=until))
+        if flows is None or (flows.result.get("complete", False) and flows.result["most_sent"] < MIN_BYTES):
+            return asked, None
+        return asked, await work.use(LARGE_UPLOADS, UploadArguments(field=field, value=value, until=until))
 
     async def _beacons(
         self, flows: Citation, resolved: Mapping[str, str], at: datetime, focus: frozenset[str], work: Work

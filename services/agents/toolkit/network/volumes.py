@@ -31,6 +31,14 @@ class Upload:
     name: str = ""
 
 
+def most_sent(flows: Sequence[Flow]) -> int:
+    """The most that a source sent to one destination, by one log; whether a closer look at volumes is worth it."""
+    totals: dict[tuple[str, str, str], int] = defaultdict(int)
+    for flow in flows:
+        totals[flow.source, flow.destination, flow.log] += flow.sent or 0
+    return max(totals.values(), default=0)
+
+
 def uploads_in(flows: Sequence[Flow], end: float) -> list[Upload]:
     """The unusual uploads of the day before `end` (epoch seconds), the largest first.
 

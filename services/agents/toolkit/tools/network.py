@@ -19,7 +19,7 @@ from services.agents.toolkit.network.beacons import Beacon, beacons_in
 from services.agents.toolkit.network.flows import Flow, flows_of
 from services.agents.toolkit.network.names import GENERATED_FROM
 from services.agents.toolkit.network.scans import scans_in
-from services.agents.toolkit.network.volumes import DAY_SECONDS, MIN_BYTES, uploads_in
+from services.agents.toolkit.network.volumes import DAY_SECONDS, MIN_BYTES, most_sent, uploads_in
 from services.agents.toolkit.sources import Found, Sources
 from services.agents.toolkit.tool import Tool
 from shared.contracts.constants import SIEM_READ
@@ -89,6 +89,7 @@ async def _network_flows(arguments: FlowArguments, sources: Sources) -> Any:
         "first": _time(seen[0].at) if seen else None,
         "beacons": [_beacon(beacon) for beacon in beacons[:_KEPT]],
         "scans": [{**asdict(scan), "start": _time(scan.start), "end": _time(scan.end)} for scan in scans[:_KEPT]],
+        "most_sent": most_sent(seen),
         "destinations": len({flow.destination for flow in seen}),
         "clients": {"user_agents": _distinct(seen, "agent"), "ja3": _distinct(seen, "ja3")},
     }
@@ -150,15 +151,15 @@ async def _large_uploads(arguments: UploadArguments, sources: Sources) -> Any:
     since = until - timedelta(days=_HISTORY_DAYS + 1)
     found = await _read(sources, f"{term} destination.ip:* source.bytes >= {_LARGE}", since, until, flows.FIELDS)
     seen = flows_of(found.events)
+    uploads = uploads_in(seen, until.timestamp())
+    # Whether there is a past to compare with is asked only where there is something to compare.
     day = until - timedelta(seconds=DAY_SECONDS)
-    older = await sources.logs(
-        LogQuery(q=f"{term} destination.ip:* source.bytes:*", since=since, until=day, limit=1, fields="source.bytes")
-    )
+    past = f"{term} destination.ip:* source.bytes:*"
     return {
         "seen": len(seen),
         "complete": found.complete,
-        "history": bool(older),
-        "uploads": [asdict(upload) for upload in uploads_in(seen, until.timestamp())[:_KEPT]],
+        "history": bool(uploads) and await _any(sources, past, since, day),
+        "uploads": [asdict(upload) for upload in uploads[:_KEPT]],
     }
 
 
@@ -171,17 +172,18 @@ async def _rarity(arguments: RarityArguments, sources: Sources) -> Any:
         page = await sources.page(LogQuery(q=term, since=since, until=arguments.at, limit=1, fields=name, top=name))
         top = [] if page.top is UNSET else page.top
         counts[name] = {item.value[:_TEXT]: item.count for item in top}
-    earlier = await sources.logs(LogQuery(q=term, since=since, until=day, limit=1, fields=arguments.field))
-    history = await sources.logs(
-        LogQuery(q=f"{arguments.field}:*", since=since, until=day, limit=1, fields=arguments.field)
-    )
+    earlier = await _any(sources, term, since, day)
     return {
         "hosts": sorted(counts["host.name"]),
         "addresses": sorted(counts["source.ip"]),
         "count": max(sum(values.values()) for values in counts.values()),
-        "earlier": bool(earlier),
-        "history": bool(history),
+        "earlier": earlier,
+        "history": earlier or await _any(sources, f"{arguments.field}:*", since, day),
     }
+
+
+async def _any(sources: Sources, q: str, since: datetime, until: datetime) -> bool:
+    return bool(await sources.logs(LogQuery(q=q, since=since, until=until, limit=1, fields="event.category")))
 
 
 async def _read(sources: Sources, q: str, since: datetime, until: datetime, fields: Sequence[str]) -> Found:
