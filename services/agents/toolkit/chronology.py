@@ -6,6 +6,7 @@ judged here. Texts quote what attackers wrote, fenced.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -28,6 +29,13 @@ _LONGEST = timedelta(hours=6)
 _MAX_ENTRIES = 48
 _MAX_BYTES = 13 * 1024
 _MAX_IDS = 2
+#: Audit records, sudo and a sensor tell of one command within this time, with and without its folder.
+_AT_ONCE = timedelta(seconds=1)
+_SAID_OTHERWISE = re.compile(r'"(?:sudo (?:-\S+ )*)?(?:/(?:[\w.-]+/)*)?(?=[\w.])')
+#: Of the kept, so many are the most telling, and so many orient at most; these kinds do.
+_MOST_TELLING = 24
+_MOST_ORIENTING = 14
+_ORIENTING = ("logon", "account", "service", "log_clearing")
 _SHOWN = 160
 _MAX_TECHNIQUES = 3
 #: A host is silent, not idle, when it says nothing for so long and for so many times its usual pause.
@@ -53,6 +61,8 @@ _LANDMARKS = {
     "scheduled-task-created": "scheduled a task",
     "scheduled-task-deleted": "deleted a scheduled task",
     "added-user-account": "made an account",
+    "user_added": "made an account",
+    "group_member_added": "added a member to a group",
     "deleted-user-account": "deleted an account",
     "added-member-to-group": "added a member to a group",
     "changed-password": "changed a password",
@@ -102,43 +112,63 @@ def window(first_seen: datetime, last_seen: datetime) -> tuple[datetime, datetim
 
 
 def entries_of(events: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """The entries of compact events, oldest first; the same thing again is counted on the first."""
-    merged: dict[tuple[str, ...], Entry] = {}
+    """The entries of compact events, oldest first. The same thing again is counted on the first; what several sources
+    tell of at once, each in its own words, is one thing."""
+    merged: dict[tuple[str, ...], list[Entry]] = {}
     for event in sorted(events, key=lambda event: (event["timestamp"], event["log_id"])):
         entry = entry_of(event)
         if entry is None:
             continue
-        known = merged.setdefault((entry.kind, entry.host, entry.actor, entry.text), entry)
-        if known is not entry:
-            known.count += 1
-            known.last = entry.last
-            if len(known.log_ids) < _MAX_IDS:
-                known.log_ids += entry.log_ids
-    return list(merged.values())
+        alike = merged.setdefault((entry.kind, entry.host, _SAID_OTHERWISE.sub('"', entry.text, count=1)), [])
+        known = next((item for item in alike if _at_once(item, entry)), None)
+        again = None if known else next((item for item in alike if item.actor == entry.actor), None)
+        if again is not None:
+            again.count += 1
+            again.last = entry.last
+        if (first := known or again) is None:
+            alike.append(entry)
+        elif len(first.log_ids) < _MAX_IDS:
+            first.log_ids += entry.log_ids
+    return sorted((entry for alike in merged.values() for entry in alike), key=_place)
+
+
+def _at_once(known: Entry, entry: Entry) -> bool:
+    """Whether both may tell of one occurrence: from sources of other names, or of the same within its fractions."""
+    apart = datetime.fromisoformat(entry.timestamp) - datetime.fromisoformat(known.last)
+    return apart <= _AT_ONCE
+
+
+def _place(entry: Entry) -> tuple[str, list[str]]:
+    return entry.timestamp, entry.log_ids
 
 
 def entry_of(event: Mapping[str, Any]) -> Entry | None:
     """What one compact event adds to a timeline; None for what neither tells of intent nor orients."""
-    kind = _kind(event)
-    told = _telling(event) or _plain(event, kind)
+    told = _telling(event) or _plain(event, _kind(event))
     if told is None:
         return None
-    weight, techniques, text = told
     return Entry(
         timestamp=event["timestamp"],
         last=event["timestamp"],
         host=_first(event, "host.name")[:120],
         actor=_first(event, "user.name")[:120],
-        kind=kind,
-        phase=phase_of(techniques),
-        mitre_techniques=list(techniques[:_MAX_TECHNIQUES]),
-        weight=weight,
-        text=text,
+        kind=told.kind,
+        phase=phase_of(told.techniques),
+        mitre_techniques=list(told.techniques[:_MAX_TECHNIQUES]),
+        weight=told.weight,
+        text=told.text,
         log_ids=[event["log_id"]],
     )
 
 
-def _telling(event: Mapping[str, Any]) -> tuple[float, tuple[str, ...], str] | None:
+class _Told(NamedTuple):
+    kind: EntryKind
+    text: str
+    weight: float = 0.0
+    techniques: tuple[str, ...] = ()
+
+
+def _telling(event: Mapping[str, Any]) -> _Told | None:
     """The strongest thing that the event's fields or its command say of intent."""
     ran = [text for name in _RUN for text in texts_of(event, name)]
     found: list[Behaviour | Fact] = [*facts_of(event), *(item for text in ran for item in behaviours_in(text))]
@@ -147,33 +177,37 @@ def _telling(event: Mapping[str, Any]) -> tuple[float, tuple[str, ...], str] | N
     found.sort(key=lambda item: (-item.weight, item.id))
     strongest = found[0]
     techniques = tuple(dict.fromkeys(technique for item in found for technique in item.techniques))
-    shown = _first(event, *strongest.show) if isinstance(strongest, Fact) else ran[0]
-    return strongest.weight, techniques, f"{strongest.text}: {quote(shown or event['message'], _SHOWN)}"
+    if isinstance(strongest, Fact):
+        kind, shown = _kind(event), _first(event, *strongest.show)
+    else:
+        # Whatever record holds the command: it tells of what was run.
+        kind, shown = "process" if texts_of(event, _RUN[0]) else "script", ran[0]
+    return _Told(kind, f"{strongest.text}: {quote(shown or event['message'], _SHOWN)}", strongest.weight, techniques)
 
 
-def _plain(event: Mapping[str, Any], kind: EntryKind) -> tuple[float, tuple[str, ...], str] | None:
+def _plain(event: Mapping[str, Any], kind: EntryKind) -> _Told | None:
     """What orients: a person's programs and logons, and what changes a host."""
     action = _first(event, "event.action")
     if action in _LANDMARKS:
         about = " ".join(quote(text[0], 80) for name in _LANDMARK_FIELDS if (text := texts_of(event, name)))
-        return 0.0, (), f"{_LANDMARKS[action]} {about}".strip()
+        return _Told(kind, f"{_LANDMARKS[action]} {about}".strip())
     if _first(event, "user.name").lower() in _SYSTEM:
         return None
     if kind == "logon":
         return _logon(event)
     if kind == "process" and "start" in texts_of(event, "event.type"):
         command = _first(event, "process.command_line", "process.executable")
-        return (0.0, (), f"ran {quote(command, _SHOWN)}") if command else None
+        return _Told(kind, f"ran {quote(command, _SHOWN)}") if command else None
     return None
 
 
-def _logon(event: Mapping[str, Any]) -> tuple[float, tuple[str, ...], str] | None:
+def _logon(event: Mapping[str, Any]) -> _Told | None:
     if "start" not in texts_of(event, "event.type") or not _entered(event):
         return None
     failed = _first(event, "event.outcome") == "failure"
     source = _first(event, "source.ip", "source.domain")
     origin = f" from {quote(source, 80)}" if source else ""
-    return 0.0, (), f"{'failed to log on' if failed else 'logged on'}{origin}"
+    return _Told("logon", f"{'failed to log on' if failed else 'logged on'}{origin}")
 
 
 def _entered(event: Mapping[str, Any]) -> bool:
@@ -195,18 +229,22 @@ def _first(event: Mapping[str, Any], *names: str) -> str:
 
 
 def chosen(entries: Sequence[Entry]) -> list[Entry]:
-    """At most so many that a record holds them: the most telling, then the others evenly; in their order."""
-    ranked = sorted(
-        (entry for entry in entries if entry.weight > 0), key=lambda entry: (-entry.weight, entry.timestamp)
-    )
-    others = [entry for entry in entries if entry.weight == 0]
-    kept = ranked[:_MAX_ENTRIES]
-    free = _MAX_ENTRIES - len(kept)
-    step = max(1, -(-len(others) // max(free, 1)))
-    kept += others[::step][:free]
+    """At most so many that a record holds them, in their order: the most telling, then logons and changes that orient,
+    evenly over the time, then what is less telling, then other programs."""
+    ranked = sorted((entry for entry in entries if entry.weight > 0), key=lambda entry: (-entry.weight, *_place(entry)))
+    landmarks = [entry for entry in entries if entry.weight == 0 and entry.kind in _ORIENTING]
+    programs = [entry for entry in entries if entry.weight == 0 and entry.kind not in _ORIENTING]
+    kept = [*ranked[:_MOST_TELLING], *_evenly(landmarks, _MOST_ORIENTING), *ranked[_MOST_TELLING:]]
+    kept = [*kept, *_evenly(programs, max(_MAX_ENTRIES - len(kept), 0))][:_MAX_ENTRIES]
     while kept and len(msgspec.json.encode(kept)) > _MAX_BYTES:
         kept.pop()
-    return sorted(kept, key=lambda entry: (entry.timestamp, entry.log_ids))
+    return sorted(kept, key=_place)
+
+
+def _evenly(entries: Sequence[Entry], most: int) -> list[Entry]:
+    if len(entries) <= most:
+        return list(entries)
+    return [entries[place * (len(entries) - 1) // max(most - 1, 1)] for place in range(most)]
 
 
 def skew_of(events: Iterable[Mapping[str, Any]]) -> int | None:

@@ -116,12 +116,27 @@ def test_the_same_thing_again_is_counted_on_the_first() -> None:
     assert told.log_ids == ["log-10", "log-20"]
 
 
+def test_what_several_sources_tell_of_one_command_is_one_thing() -> None:
+    told = [
+        ran("sudo /usr/bin/cat /etc/shadow", 10),
+        ran("/usr/bin/cat /etc/shadow", 10, **{"user.name": "root"}),
+        ran("cat /etc/shadow", 11),
+        ran("cat /etc/shadow", 90),
+        ran("cat /etc/shadow", 200, **{"user.name": "bob"}),
+    ]
+    first, bobs = entries_of(told)
+    assert (first.actor, first.count, first.timestamp[-7:], first.last[-10:]) == ("alice", 2, "10.000Z", "01:30.000Z")
+    assert (bobs.actor, bobs.count) == ("bob", 1)
+
+
 def test_what_is_kept_fits_a_record_the_most_telling_first_and_in_order() -> None:
     many = [entry(second, weight=second % 10 / 10, text="x" * 150) for second in range(300)]
-    kept = chosen(many)
+    logons = [entry(second, kind="logon") for second in range(300, 400)]
+    kept = chosen([*many, *logons])
     assert len(msgspec.json.encode(kept)) <= 13 * 1024
-    assert min(item.weight for item in kept) == 0.8
-    assert [item.weight for item in kept].count(0.9) == 30
+    assert [item.weight for item in kept].count(0.9) >= 24
+    assert {item.weight for item in kept} <= {0.9, 0.8, 0.0}
+    assert {item.kind for item in kept if item.weight == 0} == {"logon"}
     assert [item.timestamp for item in kept] == sorted(item.timestamp for item in kept)
     assert chosen(many[:5]) == many[:5]
 

@@ -223,7 +223,7 @@ def test_what_nothing_can_be_done_against_is_named_and_not_planned(spared: Targe
 def test_a_plan_is_bounded_and_says_what_it_left_out() -> None:
     steps, left_out = plan(Situation("malicious", (), [target("ip", f"45.33.32.{n}") for n in range(20)]))
     assert len(steps) == 5
-    assert len(left_out) == 15
+    assert left_out == ["15 more of kind ip: 5 are planned for"]
 
 
 def test_the_same_targets_give_the_same_plan() -> None:
@@ -261,6 +261,41 @@ def test_an_event_names_host_account_process_and_what_was_set_up() -> None:
     }
     [host] = [found for found in targets.all() if found.kind == "host"]
     assert len(host.citations) == 2
+
+
+def test_what_a_stranger_to_the_alerts_set_up_may_be_honest() -> None:
+    targets = Targets()
+    seen_in(event(**{"host.name": "web01", "user.name": "mallory"}), citation({}), targets, of_alert=True)
+    for number, by in enumerate(("mallory", "alice")):
+        written: dict[str, Any] = {
+            "host.name": "web01",
+            "user.name": "root",
+            "user.audit.name": by,
+            "event.type": ["creation"],
+            "file.path": f"/etc/cron.d/{number}",
+            "event.action": "opened-file",
+        }
+        seen_in({**event(**written), "dataset": "auditd"}, citation({}), targets, of_alert=False)
+    steps = [step for step in planned(*targets.all()) if step.action == "remove_cron_job"]
+    assert ["may be honest" in step.precondition for step in steps] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/etc/cron.d/x", "cron_file"),
+        ("/var/spool/cron/crontabs/deploy", "cron_file"),
+        ("/var/spool/cron/crontabs/tmp.olyuXD", None),
+        ("/root/.ssh/authorized_keys", "keys_file"),
+        ("/etc/systemd/system/x.service", "unit_file"),
+        ("/etc/hosts", None),
+    ],
+)
+def test_a_file_that_brings_a_program_back_is_told_by_its_place(path: str, kind: str | None) -> None:
+    targets = Targets()
+    written: dict[str, Any] = {"host.name": "web01", "event.type": ["change"], "file.path": path}
+    seen_in(event(**written), citation({}), targets, of_alert=False)
+    assert [found.kind for found in targets.all() if found.kind != "host"] == ([] if kind is None else [kind])
 
 
 @pytest.mark.parametrize("user", ["SYSTEM", "WS1$", "LOCAL SERVICE", "-"])

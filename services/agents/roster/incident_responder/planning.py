@@ -7,6 +7,7 @@ text: fenced in sentences, quoted for the shell in commands, and left out of a c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -113,14 +114,17 @@ def _bounded(targets: Sequence[Target]) -> tuple[list[Target], list[str]]:
     """At most five targets of a kind, and none that nothing may be planned against."""
     kept: list[Target] = []
     left_out: list[str] = []
+    more: Counter[str] = Counter()
     for target in targets:
+        kind = target.kind.replace("_", " ")
         reason = refusal(target)
-        if reason is None and sum(other.kind == target.kind for other in kept) >= _MAX_OF_A_KIND:
-            reason = f"{_MAX_OF_A_KIND} of its kind are planned for already"
-        if reason is None:
-            kept.append(target)
+        if reason is not None:
+            left_out.append(f"{kind} {quote(target.value, 80)}: {reason}")
+        elif sum(other.kind == target.kind for other in kept) >= _MAX_OF_A_KIND:
+            more[kind] += 1
         else:
-            left_out.append(f"{target.kind.replace('_', ' ')} {quote(target.value, 80)}: {reason}")
+            kept.append(target)
+    left_out += [f"{count} more of kind {kind}: {_MAX_OF_A_KIND} are planned for" for kind, count in more.items()]
     return kept, left_out
 
 
@@ -145,6 +149,7 @@ def _step(action: Action, target: Target, situation: Situation, identifier: str)
     safe = all(carries(value, action.shell) for value in _named(action.command, values))
     safe = safe and all(carries(value, action.shell) for value in _named(action.undo, values))
     preconditions = [warned or "", action.precondition and _told(action.precondition, values)]
+    preconditions.append(_stranger(target, situation))
     preconditions.append("" if safe else _NO_COMMAND)
 
     def written(text: str) -> str:
@@ -164,6 +169,14 @@ def _step(action: Action, target: Target, situation: Situation, identifier: str)
         undo=written(action.undo) if safe else "Put back by hand what was changed by hand",
         citations=list(target.citations),
     )
+
+
+def _stranger(target: Target, situation: Situation) -> str:
+    """What to ask about something that was set up by somebody whom no event of the alerts names."""
+    people = {other.value for other in situation.targets if other.kind in ("user", "superuser")}
+    if not target.by or target.by in people or target.by == "root":
+        return ""
+    return f"It was set up by {quote(target.by, 60)}, whom the alerts' events don't name: it may be honest"
 
 
 def _values(target: Target, situation: Situation) -> dict[str, str]:

@@ -27,7 +27,8 @@ _SYSTEM = frozenset(
 )  # fmt: skip
 _RUN_KEY = re.compile(r"\\CurrentVersion\\(Run|RunOnce|RunOnceEx|RunServices|Policies\\Explorer\\Run)\\", re.IGNORECASE)
 _FILES: tuple[tuple[TargetKind, re.Pattern[str]], ...] = (
-    ("cron_file", re.compile(r"^/etc/(cron|anacrontab)|^/var/spool/cron/.")),
+    # crontab writes a temporary file first, which is gone when it is done.
+    ("cron_file", re.compile(r"^/etc/(cron|anacrontab)|^/var/spool/cron/(?!.*\btmp\.\w+$).")),
     ("keys_file", re.compile(r"/authorized_keys2?$")),
     ("unit_file", re.compile(r"^/(etc|usr/lib|lib)/systemd/.*\.(service|timer)$")),
 )
@@ -41,19 +42,21 @@ _CREATED: dict[str, tuple[TargetKind, str]] = {
     "scheduled-task-created": ("task", "winlog.task_name"),
     "scheduled-task-updated": ("task", "winlog.task_name"),
     "added-user-account": ("new_account", "user.target.name"),
+    "user_added": ("new_account", "user.target.name"),
 }
 _INDICATORS: dict[str, TargetKind] = {"ip": "ip", "source_ip": "ip", "domain": "domain", "hash": "hash"}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing, where it is, and the ids of the results that show it."""
+    """One thing, where it is, and the ids of the results that show it. `by` is who set it up, where that is known."""
 
     kind: TargetKind
     value: str
     host: str = ""
     platform: Platform = "unknown"
     citations: tuple[str, ...] = field(default=(), compare=False)
+    by: str = field(default="", compare=False)
 
 
 class Targets:
@@ -102,8 +105,9 @@ def seen_in(event: Mapping[str, Any], citation: Citation, targets: Targets, *, o
         pid = _text(event, "process.pid")
         if pid.isdecimal() and pid not in ("0", "1", "4") and "start" in texts_of(event, "event.type"):
             targets.add(Target("process", pid, host, platform, cited))
+    by = _text(event, "user.audit.name") or _text(event, "user.name")
     for kind, value in (*_set_up(event), *_programs(event)):
-        targets.add(Target(kind, value, host, platform, cited))
+        targets.add(Target(kind, value, host, platform, cited, by))
 
 
 def _people(event: Mapping[str, Any], host: str, platform: Platform, cited: tuple[str, ...], targets: Targets) -> None:

@@ -31,9 +31,14 @@ def rendered(title: str, sections: Sequence[Section]) -> str:
     for section in sections:
         parts.append(f"## {inline(section.title)}")
         for sentence in section.sentences:
-            links = " ".join(f"[{cited}](#{cited})" for cited in sentence.citations)
+            links = " ".join(f"[{_label(cited)}](#{cited})" for cited in sentence.citations)
             parts.append(f"- {inline(sentence.text)} {links}".rstrip())
     return "\n\n".join(_tightened(parts)) + "\n"
+
+
+def _label(identifier: str) -> str:
+    """Enough of an id to be told from others in one report: of a result its beginning, of a step its end."""
+    return identifier[:11] if identifier.startswith("tr_") else f"step {identifier[-8:]}"
 
 
 def sources(lines: Sequence[tuple[str, str]]) -> str:

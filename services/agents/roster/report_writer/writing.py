@@ -25,7 +25,9 @@ _STRONGEST = 3
 _MAX_ENTRIES = 60
 _MAX_FINDINGS = 80
 _MAX_LINES = 120
-_MAX_CITED = 8
+_MAX_CITED = 4
+#: So many alerts are named one by one.
+_NAMED = 3
 #: Its own steps and the responder's say nothing of what happened.
 _NO_VOTE = ("incident_responder", "report_writer")
 _ASSESSED = "analyze_threat"
@@ -123,14 +125,16 @@ class Writing:
             yield self._sentence(_ended(text), finding.citations)
 
     def _assets(self) -> Iterable[Sentence | None]:
+        named: dict[tuple[str, str], list[str]] = {}
         for alert in self._request.alerts:
-            carrier = self._alerts.get(alert.id)
-            cited = self._voted()[:1] if carrier is None else [carrier.id]
-            for kind, value in sorted(alert.entities.items()):
-                text = (
-                    f"{_name(kind)} {quote(value, 120)} is named by alert {quote(alert.id, 40)} {quote(alert.title)}."
-                )
-                yield self._sentence(text, cited)
+            for entity in alert.entities.items():
+                named.setdefault(entity, []).append(alert.id)
+        for (kind, value), ids in sorted(named.items(), key=lambda item: (-len(item[1]), item[0])):
+            carriers = [self._alerts[identifier].id for identifier in ids if identifier in self._alerts]
+            shown = ", ".join(quote(identifier, 40) for identifier in ids[:_NAMED])
+            more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+            text = f"{_name(kind)} {quote(value, 120)} is named by alert {shown}{more}."
+            yield self._sentence(text, carriers or self._voted())
 
     def _indicators(self) -> Iterable[Sentence | None]:
         for ioc in self._request.iocs:

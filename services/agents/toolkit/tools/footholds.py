@@ -19,15 +19,16 @@ _PAGE = 200
 _MAX_EVENTS = 24
 _MAX_TEXT = 400
 _SEARCH = (
-    'event.action:("service-installed" or "scheduled-task-created" or "scheduled-task-updated" or "added-user-account")'
+    'event.action:("service-installed" or "scheduled-task-created" or "scheduled-task-updated")'
+    " or (event.category:iam event.type:user event.type:creation)"
     ' or (event.action:("registry-value-set" or "registry-value-modified") registry.path:"*\\\\CurrentVersion\\\\Run*")'
     ' or (event.category:file event.type:(creation or change) file.path:("/etc/cron*" or "/var/spool/cron/*" or'
     ' "*/authorized_keys*" or "/etc/systemd/*" or "/usr/lib/systemd/*" or "/lib/systemd/*"))'
 )
 _FIELDS = (
-    "event.action", "event.category", "event.type", "event.outcome", "host.name", "user.name", "user.target.name",
-    "service.name", "winlog.task_name", "winlog.channel", "registry.path", "registry.data.strings", "file.path",
-    "process.executable", "process.command_line",
+    "event.action", "event.category", "event.type", "event.outcome", "host.name", "user.name", "user.audit.name",
+    "user.target.name", "service.name", "winlog.task_name", "winlog.channel", "registry.path", "registry.data.strings",
+    "file.path", "process.executable", "process.command_line",
 )  # fmt: skip
 
 
