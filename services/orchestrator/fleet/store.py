@@ -44,9 +44,13 @@ def _values(call: ToolCall, *, delivered: bool) -> tuple[Any, ...]:
 
 
 async def insert(database: Database, call: ToolCall) -> None:
-    """Keeps a call that was told; nothing new where it is known."""
+    """Keeps a call that was told, once. Of one that an answer rests on it says when it began; and when it was refused,
+    which the answer doesn't have."""
     await database.execute(
-        _INSERT + "DO UPDATE SET started_at = coalesce(tool_calls.started_at, excluded.started_at)",
+        _INSERT
+        + """DO UPDATE SET started_at = coalesce(tool_calls.started_at, excluded.started_at),
+                           finished_at = CASE tool_calls.status WHEN 'refused' THEN excluded.finished_at
+                                                                ELSE tool_calls.finished_at END""",
         *_values(call, delivered=False),
     )
 
@@ -54,7 +58,10 @@ async def insert(database: Database, call: ToolCall) -> None:
 async def insert_delivered(connection: Connection, calls: Sequence[ToolCall]) -> None:
     """Keeps the calls that an answer rests on: its word on when they were made counts."""
     await connection.executemany(
-        _INSERT + "DO UPDATE SET delivered = true, finished_at = excluded.finished_at",
+        _INSERT
+        + """DO UPDATE SET delivered = true,
+                           finished_at = CASE tool_calls.status WHEN 'refused' THEN tool_calls.finished_at
+                                                                ELSE excluded.finished_at END""",
         [_values(call, delivered=True) for call in calls],
     )
 
