@@ -9,9 +9,9 @@ Knows no socket.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -213,7 +213,7 @@ def _start(binding: Binding[Any, Any], arrival: Arrival, named: dict[str, Any]) 
 def _seconds(handoff: Handoff | None, limits: RpcLimits) -> float:
     if handoff is None:
         return limits.call_seconds
-    left = (handoff.deadline - datetime.now(UTC)).total_seconds()
+    left = handoff.deadline.timestamp() - time.time()
     if left <= 0:
         raise AuroraError(DEADLINE_EXCEEDED)
     return min(left, limits.max_call_seconds)
