@@ -1,8 +1,8 @@
 """How the answers of specialists become one verdict. Pure: no I/O, no clock, no model.
 
 The votes of one round are about the same alerts: independent opinions add up as log-odds by stated weights, opposite
-ones cancel. Rounds are about different alerts: of two rounds the worse word counts, so that an ordinary alert which
-joins never takes back what another one proved.
+ones cancel. Rounds begin with different alerts: the worst round counts, so that an ordinary alert which joins never
+takes back what another one proved. Suspicions of different rounds add up only where they stand side by side.
 """
 
 from __future__ import annotations
@@ -138,13 +138,14 @@ def _log_odds(agent: str, assessment: Assessment) -> float:
 
 
 def _probability(rounds: Sequence[Mapping[str, Assessment]]) -> float:
-    """The most that any round says on its own, or that each specialist's worst word up to some round says together."""
+    """The most that any round says: on its own, or with the standing word of those who weren't asked in it."""
     odds: list[float] = []
-    worst: dict[str, float] = {}
+    standing: dict[str, float] = {}
     for assessments in rounds:
         votes = {agent: _log_odds(agent, assessment) for agent, assessment in assessments.items()}
-        worst |= {agent: max(vote, worst.get(agent, vote)) for agent, vote in votes.items()}
-        odds += [sum(votes.values()), sum(worst.values())]
+        # Who is asked again sees the earlier alerts too: its new word takes the place of the old one.
+        standing |= votes
+        odds += [sum(votes.values()), sum(standing.values())]
     return round(min(max(1 / (1 + math.exp(-max(odds))), 0.01), 0.99), 4)
 
 

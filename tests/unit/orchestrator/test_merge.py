@@ -143,11 +143,20 @@ def test_an_attack_that_joins_ordinary_work_makes_it_malicious() -> None:
     assert merge([benign, attack]).verdict == "malicious"
 
 
-def test_what_specialists_say_in_different_rounds_adds_up() -> None:
+def test_what_a_specialist_said_stands_until_it_is_asked_again() -> None:
     first = votes(triage=assessment("suspicious", 0.7))
     second = Round(2, assessments={"endpoint_analyst": assessment("suspicious", 0.9)})
     assert [merge([one]).verdict for one in (first, second)] == ["suspicious", "suspicious"]
     assert merge([first, second]).verdict == "malicious"
+
+
+def test_passing_suspicions_of_different_rounds_do_not_add_up() -> None:
+    doubts = [
+        Round(1, assessments={"triage": assessment("suspicious", 0.5), "endpoint_analyst": assessment("benign", 0.35)}),
+        Round(2, assessments={"triage": assessment("benign", 0.6), "endpoint_analyst": assessment("suspicious", 0.5)}),
+    ]
+    most = max((merge([one]) for one in doubts), key=lambda outcome: ORDER.index(outcome.verdict or "benign"))
+    assert merge(doubts).verdict == most.verdict
 
 
 def test_a_plan_and_a_report_are_no_opinion() -> None:
