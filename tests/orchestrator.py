@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.orchestrator.dispatch.service import Dispatcher
+from services.orchestrator.investigations.decisions import Decisions
 from services.orchestrator.investigations.opinion import NoOpinion
 from services.orchestrator.investigations.service import InvestigationsService
 from services.orchestrator.investigations.telling import Telling
@@ -111,6 +112,7 @@ class Room:
     outbox: Outbox
     dispatcher: Dispatcher
     investigations: InvestigationsService
+    decisions: Decisions
     specialists: Specialists
     settings: OrchestratorSettings
     team: tuple[str, ...]
@@ -179,7 +181,8 @@ async def orchestrator(servers: Servers, team: tuple[str, ...] = TEAM, **changes
         outbox = Outbox(database, bus, "orchestrator")
         dispatcher = Dispatcher(database, agents, settings)
         investigations = InvestigationsService(database, outbox, dispatcher, client, settings)
-        yield Room(database, bus, outbox, dispatcher, investigations, specialists, settings, team)
+        decisions = Decisions(database, dispatcher, investigations)
+        yield Room(database, bus, outbox, dispatcher, investigations, decisions, specialists, settings, team)
 
 
 async def _specialist(stack: AsyncExitStack, agent: str, specialists: Specialists) -> str:

@@ -11,6 +11,7 @@ from services.orchestrator.fleet import routes as fleet_routes
 from services.orchestrator.fleet.service import FleetService
 from services.orchestrator.investigations import events
 from services.orchestrator.investigations import routes as investigation_routes
+from services.orchestrator.investigations.decisions import Decisions
 from services.orchestrator.investigations.merging import outcome_of
 from services.orchestrator.investigations.opinion import NoOpinion
 from services.orchestrator.investigations.service import InvestigationsService
@@ -49,6 +50,7 @@ async def start(platform: Platform) -> None:
     directory = Directory(changed)
     dispatcher = Dispatcher(database, agents, settings, fleet.keep)
     investigations = InvestigationsService(database, outbox, dispatcher, siem, settings)
+    decisions = Decisions(database, dispatcher, investigations)
     telling = Telling(await platform.bus())
     workers = Workers(database, outbox, dispatcher, investigations, telling, NoOpinion(), settings)
     replays = ReplaysService(investigations, dispatcher, agents, fleet, outcome_of, settings.step_seconds)
@@ -66,7 +68,7 @@ async def start(platform: Platform) -> None:
     await platform.serve(
         [
             *dispatch_routes.routes(dispatcher),
-            *investigation_routes.routes(investigations),
+            *investigation_routes.routes(investigations, decisions),
             *fleet_routes.routes(fleet),
             *replay_routes.routes(replays),
             *sample_routes.routes(samples),

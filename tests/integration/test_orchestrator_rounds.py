@@ -249,16 +249,16 @@ async def test_a_parked_investigation_keeps_what_it_found_and_goes_on_where_it_w
     identifier = (await only(room, "ALRT-2026-000001")).id
     async with room.working(), asyncio.timeout(20):
         await entered.wait()
-        parked = await room.investigations.park(identifier, WHY, ANALYST)
+        parked = await room.decisions.park(identifier, WHY, ANALYST)
         assert (parked.status, parked.parked_by, parked.position) == ("queued", ANALYST.id, None)
-        assert (await room.investigations.park(identifier, WHY, ANALYST)).decisions == parked.decisions
+        assert (await room.decisions.park(identifier, WHY, ANALYST)).decisions == parked.decisions
         # Nobody takes it while others are worked on.
         await created(room, "ALRT-2026-000002", **on("web-2"))
         go.set()
         await room.ended((await only(room, "ALRT-2026-000002")).id)
         still = await room.investigations.get(identifier)
         assert (still.status, still.parked_at) == ("queued", parked.parked_at)
-        resumed = await room.investigations.resume(identifier, WHY, ANALYST)
+        resumed = await room.decisions.resume(identifier, WHY, ANALYST)
         assert resumed.parked_at is None
         ended = await room.ended(identifier)
     assert (ended.status, ended.verdict, ended.round) == ("completed", "malicious", 1)
@@ -287,7 +287,7 @@ async def test_cancelling_reaches_the_specialist_that_works_and_ends_the_investi
     identifier = (await only(room, "ALRT-2026-000001")).id
     async with room.working(), asyncio.timeout(20):
         await entered.wait()
-        cancelled = await room.investigations.cancel(identifier, WHY, ANALYST)
+        cancelled = await room.decisions.cancel(identifier, WHY, ANALYST)
         await stopped.wait()
         # The worker is free again.
         del room.specialists.answers["endpoint_analyst"]
@@ -298,13 +298,13 @@ async def test_cancelling_reaches_the_specialist_that_works_and_ends_the_investi
     steps = {step.agent: (step.status, step.error) for step in (await room.investigations.get(identifier)).steps}
     assert steps["triage"] == ("completed", None)
     assert steps["endpoint_analyst"] == ("skipped", "cancelled")
-    assert (await room.investigations.cancel(identifier, WHY, ANALYST)).decisions == cancelled.decisions
+    assert (await room.decisions.cancel(identifier, WHY, ANALYST)).decisions == cancelled.decisions
 
 
 async def test_a_cancelled_investigation_takes_no_alert_and_does_not_go_on(room: Room) -> None:
     await created(room, "ALRT-2026-000001", **on("web-1"))
     identifier = (await only(room, "ALRT-2026-000001")).id
-    await room.investigations.cancel(identifier, WHY, ANALYST)
+    await room.decisions.cancel(identifier, WHY, ANALYST)
     await created(room, "ALRT-2026-000002", **on("web-1"))
     await seen_again(room, "ALRT-2026-000001", 100, **on("web-1"))
     assert (await only(room, "ALRT-2026-000002")).id != identifier
@@ -313,7 +313,7 @@ async def test_a_cancelled_investigation_takes_no_alert_and_does_not_go_on(room:
 
 @pytest.mark.parametrize("action", ["park", "resume", "cancel"])
 async def test_what_can_not_be_decided_any_more_is_refused(room: Room, action: str) -> None:
-    decide = getattr(room.investigations, action)
+    decide = getattr(room.decisions, action)
     with pytest.raises(AuroraError) as unknown:
         await decide(new_id(), WHY, ANALYST)
     assert unknown.value.code is NOT_FOUND

@@ -64,6 +64,7 @@ DECLARED: dict[str, str] = {
     "orchestrator/investigations/rounds.py": "stored steps read as rounds: pure",
     "orchestrator/investigations/merging.py": "votes become a verdict: pure",
     "orchestrator/investigations/closing.py": "what those hear who come after the votes: pure",
+    "orchestrator/investigations/decisions.py": "parked, resumed, cancelled: apart from how one comes about",
     "orchestrator/investigations/opinion.py": "the port for a second opinion on severity",
     "orchestrator/investigations/queue_store.py": "the SQL of leases and rounds, apart from what people see",
     "orchestrator/investigations/telling.py": "what the orchestrator does, told to those who watch",
@@ -97,6 +98,8 @@ DECLARED: dict[str, str] = {
     "gateway/cloud/revocations.py": "the loop that has credentials voided",
     "orchestrator/handoffs.py": "what investigations hand to dispatch and get back",
     "orchestrator/investigations/work.py": "the workers that lease investigations and run their steps",
+    "agents/mcp/hosting.py": "an ASGI application behind a handler of ours",
+    "agents/mcp/server.py": "the tools in the types of the protocol: the only importer of mcp",
     "agents/toolkit": "typed, recorded tools that every specialist may use",
     "agents/roster": "one folder per specialist",
 }

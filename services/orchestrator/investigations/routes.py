@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.orchestrator.investigations.decisions import Decisions
 from services.orchestrator.investigations.service import InvestigationsService
 from shared.contracts.common import Page
 from shared.contracts.investigations import (
@@ -19,7 +20,7 @@ from shared.contracts.investigations import (
 from shared.http import Call, Route, bind
 
 
-def routes(investigations: InvestigationsService) -> list[Route]:
+def routes(investigations: InvestigationsService, decisions: Decisions) -> list[Route]:
     """Every investigation endpoint, bound."""
 
     async def list_all(call: Call[InvestigationQuery, None]) -> Page[Investigation]:
@@ -32,13 +33,13 @@ def routes(investigations: InvestigationsService) -> list[Route]:
         return await investigations.investigate(call.body, call.principal)
 
     async def park(call: Call[None, InvestigationDecision]) -> Investigation:
-        return await investigations.park(call.path["investigation_id"], call.body, call.principal)
+        return await decisions.park(call.path["investigation_id"], call.body, call.principal)
 
     async def resume(call: Call[None, InvestigationDecision]) -> Investigation:
-        return await investigations.resume(call.path["investigation_id"], call.body, call.principal)
+        return await decisions.resume(call.path["investigation_id"], call.body, call.principal)
 
     async def cancel(call: Call[None, InvestigationDecision]) -> Investigation:
-        return await investigations.cancel(call.path["investigation_id"], call.body, call.principal)
+        return await decisions.cancel(call.path["investigation_id"], call.body, call.principal)
 
     return [
         bind(LIST_INVESTIGATIONS, list_all),

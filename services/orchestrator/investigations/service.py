@@ -1,12 +1,12 @@
 """The use-cases of investigations: queue one for an alert, by event or by request, or let the alert join one; show and
-list them; park, resume and cancel them."""
+list them. What people decide about one is in decisions.py."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 
 from services.orchestrator.investigations import domain, queue_store, store
 from services.orchestrator.investigations.store import NewInvestigation
@@ -22,17 +22,14 @@ from shared.contracts.investigations import (
     INVESTIGATION_COMPLETED,
     INVESTIGATION_CREATED,
     INVESTIGATION_UPDATED,
-    Decision,
     DispatchRecord,
     InvestigateRequest,
     Investigation,
     InvestigationChanged,
-    InvestigationDecision,
     InvestigationQuery,
-    InvestigationStatus,
     Step,
 )
-from shared.errors import AGENT_NOT_FOUND, CONFLICT, NOT_FOUND, AuroraError
+from shared.errors import AGENT_NOT_FOUND, NOT_FOUND, AuroraError
 from shared.identity import Principal
 from shared.outbox import Outbox, first_time
 from shared.pages import decode_position, encode_position
@@ -40,7 +37,6 @@ from shared.postgres import Connection, Database, Record
 
 ALERT_CONSUMER = "orchestrator-alerts"
 FIRED_AGAIN_CONSUMER = "orchestrator-alert-updates"
-_OPEN = ("queued", "running")
 
 
 class Steps(Protocol):
@@ -53,9 +49,6 @@ class Steps(Protocol):
         self, investigation_ids: Sequence[str], connection: Connection | None = None
     ) -> list[DispatchRecord]:
         """The steps of some investigations, oldest first; as the caller's transaction sees them, if it has one."""
-
-    async def halt(self, connection: Connection, investigation_id: str, skipped: str | None) -> None:
-        """Stops what isn't finished: for good with the reason, or (None) until it goes on."""
 
 
 class InvestigationsService:
@@ -95,7 +88,7 @@ class InvestigationsService:
             return False
         priority = domain.priority(severity_rank(subject.severity), manual=False)
         row = await store.join(connection, identifier, subject, priority, domain.due_at(now, priority))
-        await self._tell_change(connection, row, joined=[subject.id])
+        await self.tell_change(connection, row, joined=[subject.id])
         return True
 
     async def on_alert_update(self, _event: CloudEvent, data: AlertChanged) -> None:
@@ -161,43 +154,13 @@ class InvestigationsService:
         self._outbox.wake()
         self.queued.set()
 
-    async def park(self, identifier: str, body: InvestigationDecision, caller: Principal) -> Investigation:
-        """It keeps what it found and waits until it is resumed; parked again it stays as it is. Raises AURORA-4040, and
-        4090 for one that has ended."""
-        return await self._decide(identifier, "park", body.reason, caller)
-
-    async def resume(self, identifier: str, body: InvestigationDecision, caller: Principal) -> Investigation:
-        """It waits for a worker again and goes on where it was. Raises AURORA-4040, and 4090 for one that isn't
-        parked."""
-        return await self._decide(identifier, "resume", body.reason, caller)
-
-    async def cancel(self, identifier: str, body: InvestigationDecision, caller: Principal) -> Investigation:
-        """It ends now, with what it found; running handoffs are taken back. Cancelled again it stays as it is. Raises
-        AURORA-4040, and 4090 for one that has ended otherwise."""
-        return await self._decide(identifier, "cancel", body.reason, caller)
-
-    async def _decide(
-        self, identifier: str, action: Literal["park", "resume", "cancel"], reason: str, caller: Principal
-    ) -> Investigation:
-        now = utc_now()
-        async with self._database.transaction() as connection:
-            row = await store.find_locked(connection, identifier)
-            if row is None:
-                raise _not_found()
-            if not _is_so_already(row, action):
-                _require_possible(row, action)
-                status: InvestigationStatus = "cancelled" if action == "cancel" else "queued"
-                due = domain.due_at(now, row["priority"]) if action == "resume" else None
-                if action != "resume":
-                    await self._steps.halt(connection, identifier, "cancelled" if action == "cancel" else None)
-                decision = Decision(action=action, by=caller.id, at=now, reason=reason)
-                row = await store.decide(connection, row, decision, status, due)
-                await self._tell_change(connection, row)
+    def let_go(self) -> None:
+        """Somebody decided something: workers look at what they hold, and at what waits."""
         self.released.set()
         self._wake()
-        return await self.get(identifier)
 
-    async def _tell_change(self, connection: Connection, row: Record, joined: Sequence[str] = ()) -> None:
+    async def tell_change(self, connection: Connection, row: Record, joined: Sequence[str] = ()) -> None:
+        """Writes the event of a change into the caller's transaction; the caller wakes the outbox after it."""
         investigation = store.with_steps(row, steps_of(await self._steps.records([row["id"]], connection)))
         if investigation.status == "cancelled":
             await self._outbox.add(connection, INVESTIGATION_COMPLETED, InvestigationChanged(investigation))
@@ -210,7 +173,7 @@ class InvestigationsService:
         """Raises AURORA-4040."""
         row = await store.find(self._database, identifier)
         if row is None:
-            raise _not_found()
+            raise AuroraError(NOT_FOUND, message="Investigation not found")
         [shown] = await self._shown([row])
         return shown
 
@@ -238,22 +201,6 @@ class InvestigationsService:
                     workers = self._settings.parallel_investigations
                     item.estimate_seconds = domain.estimate_seconds(place, busy, workers, usual)
         return items
-
-
-def _not_found() -> AuroraError:
-    return AuroraError(NOT_FOUND, message="Investigation not found")
-
-
-def _is_so_already(row: Record, action: str) -> bool:
-    return bool(row["status"] == "cancelled" if action == "cancel" else action == "park" and row["parked_at"])
-
-
-def _require_possible(row: Record, action: str) -> None:
-    status: str = row["status"]
-    if status not in _OPEN:
-        raise AuroraError(CONFLICT, {"status": status}, message="The investigation has ended")
-    if action == "resume" and row["parked_at"] is None:
-        raise AuroraError(CONFLICT, {"status": status}, message="The investigation is not parked")
 
 
 def steps_of(records: Sequence[DispatchRecord]) -> list[Step]:
