@@ -98,6 +98,12 @@ def test_a_beacon_among_browsing_is_found_with_what_it_sent() -> None:
     assert found[0].names == ("cdn.example",)
 
 
+def test_two_programmes_with_one_destination_have_each_their_rhythm() -> None:
+    noisy = flows_at(browsing(20, 200, 5), process="C:\\Windows\\System32\\svchost.exe")
+    (found,) = beacons_in([*noisy, *flows_at(every(60.0, 40), process="C:\\x\\a.exe")])
+    assert found.processes == ("C:\\x\\a.exe",)
+
+
 def test_many_ports_of_one_host_are_a_port_scan() -> None:
     tried = [flow(1000.0 + port * 0.1, port=port, failed=True) for port in range(1, 120)]
     (scan,) = scans_in(tried)

@@ -76,10 +76,12 @@ def test_a_rhythm_speaks_less_the_better_its_address_is_known() -> None:
         (beacon(port=123), rarity(), {}, "time synchronisation"),
         (beacon(port=161, destination="10.0.0.9"), None, {}, "SNMP monitoring"),
         (beacon(port=10051, destination="10.0.0.9"), None, {}, "a monitoring agent"),
+        (beacon(port=80, destination="168.63.129.16"), rarity(), {}, "the platform of Azure"),
+        (beacon(destination="::1"), None, {}, "a loopback address"),
         (beacon(), rarity(), {OUTSIDE: "fe2.update.windowsupdate.com"}, "whose programmes call home"),
         (beacon(), rarity(hosts=judgement.COMMON_FROM), {}, "of the estate talk to it"),
     ],
-    ids=["time", "polling", "monitoring", "updates by DNS", "a content network"],
+    ids=["time", "polling", "monitoring", "the platform", "the host itself", "updates by DNS", "a content network"],
 )
 def test_ordinary_rhythms_are_ruled_out(
     series: dict[str, Any], rare: Citation | None, resolved: dict[str, str], because: str
@@ -169,13 +171,19 @@ def test_lookups_with_data_in_their_names_by_design_are_ruled_out(changes: dict[
 
 
 @pytest.mark.parametrize(
-    ("domains", "missing", "least", "most"),
-    [(20, 18, 0.75, 0.75), (20, 0, 0.3, 0.49), (6, 6, 0.5, 0.6), (3, 3, 0.0, 0.0)],
+    ("domains", "missing", "asked", "least", "most"),
+    [
+        (20, 18, 900, 0.75, 0.75),
+        (20, 0, 40, 0.3, 0.49),
+        (20, 0, 900, 0.0, 0.0),
+        (6, 6, 40, 0.5, 0.6),
+        (3, 3, 40, 0.0, 0.0),
+    ],
 )
 def test_generated_names_speak_by_their_number_and_how_many_are_missing(
-    domains: int, missing: int, least: float, most: float
+    domains: int, missing: int, asked: int, least: float, most: float
 ) -> None:
-    generated = {"source": "10.0.0.5", "domains": domains, "missing": missing, "asked": 40, "examples": ["xq.net"]}
+    generated = {"source": "10.0.0.5", "domains": domains, "missing": missing, "asked": asked, "examples": ["xq.net"]}
     assert least <= score(judgement.generated_signs(generated, citation({}))) <= most
 
 

@@ -79,6 +79,12 @@ def test_any_text_has_a_score_and_an_entropy(text: str) -> None:
     assert registered(text) == registered(text.upper()) or not text.isascii()
 
 
+def test_labels_that_a_company_gives_its_customers_are_not_generated() -> None:
+    assert registered("a.dw8wjz3q0i4gj.cloudfront.net") == "dw8wjz3q0i4gj.cloudfront.net"
+    assert registered("a.dw8wjz3q0i4gj.cloudfront.net", shared=False) == "cloudfront.net"
+    assert not is_generated("a.dw8wjz3q0i4gj.cloudfront.net")
+
+
 def carried(count: int, seed: int = 1) -> list[str]:
     """Names below one domain that carry data, as iodine and dnscat2 make them."""
     chance = random.Random(seed)

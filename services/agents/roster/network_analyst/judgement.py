@@ -31,6 +31,7 @@ _WEB_PORTS = (80, 443, 8080, 8443)
 _BARE_FAILED = 0.5
 _MONITORED = (0, 53, 123, 161, 9100)
 _MANY_GENERATED, _SOME_GENERATED = 10, 5
+_GENERATED_SHARE = 0.3
 _GIB = 1024**3
 #: A server with a name of its own that nothing else confirms: whoever wrote the request chose it.
 _CLAIMED_NAME = 0.5
@@ -81,9 +82,9 @@ def rhythm_text(beacon: Mapping[str, Any]) -> str:
 
 def _ordinary(beacon: Mapping[str, Any], rarity: Citation | None, resolved: Mapping[str, str]) -> str | None:
     """Why a series is an ordinary one; None when nothing says so."""
-    polls = known.service(beacon["port"], beacon["destination"])
-    if polls is not None:
-        return polls
+    because = known.stays_near(beacon["destination"]) or known.service(beacon["port"], beacon["destination"])
+    if because is not None:
+        return because
     name = resolved.get(beacon["destination"], "")
     if name and known.calls_home(name):
         return f"DNS gave that address for {quote(name, 80)}, whose programmes call home"
@@ -160,9 +161,11 @@ def generated_signs(generated: Mapping[str, Any], questions: Citation) -> list[S
     count, missing = generated["domains"], generated["missing"]
     gone = missing * 2 >= count
     weight = 0.0
-    if count >= _MANY_GENERATED:
+    # Who looks at many pages meets odd names too, and they exist.
+    many = gone or count >= _GENERATED_SHARE * generated["asked"]
+    if many and count >= _MANY_GENERATED:
         weight = 0.75 if gone else 0.45
-    elif count >= _SOME_GENERATED:
+    elif many and count >= _SOME_GENERATED:
         weight = 0.55 if gone else 0.3
     examples = ", ".join(quote(name, 60) for name in generated["examples"][:3])
     claim = (

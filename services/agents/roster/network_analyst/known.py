@@ -38,6 +38,7 @@ class Known(msgspec.Struct, frozen=True):
     """The file."""
 
     description: str
+    addresses: dict[str, str]
     ports: tuple[Port, ...]
     domains: frozenset[str]
     lookups: frozenset[str]
@@ -66,6 +67,18 @@ def is_public(address: str) -> bool:
         return classify_address(address) in ("public", "documentation")
     except ValueError:
         return False
+
+
+def stays_near(address: str) -> str | None:
+    """Why what goes to an address doesn't leave the host, its link or the platform under it; None when it does."""
+    platform = known().addresses.get(address)
+    if platform is not None:
+        return platform
+    try:
+        kind = classify_address(address)
+    except ValueError:
+        return None
+    return f"a {kind} address" if kind in ("loopback", "link_local", "multicast") else None
 
 
 def service(port: int, destination: str) -> str | None:

@@ -119,12 +119,12 @@ def _regularity(count: int, span: float, middle: float, near: float, wide: float
 
 def beacons_in(flows: Sequence[Flow]) -> list[Beacon]:
     """The regular series among some flows, the most check-ins first. Of a connection that several logs tell of, the
-    log in which it is most regular speaks."""
-    series: dict[tuple[str, str, int, str], list[Flow]] = defaultdict(list)
+    log, and the programme, in which it is most regular speaks."""
+    series: dict[tuple[str, str, int, str, str], list[Flow]] = defaultdict(list)
     for flow in flows:
         series[flow.series].append(flow)
     best: dict[tuple[str, str, int], Beacon] = {}
-    for (source, destination, port, log), members in series.items():
+    for (source, destination, port, log, _), members in series.items():
         rhythm = rhythm_of(flow.at for flow in members)
         if rhythm is None or rhythm.regularity == "irregular":
             continue

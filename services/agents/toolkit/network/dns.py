@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from services.agents.toolkit.network.flows import first
-from services.agents.toolkit.network.names import GENERATED_FROM, entropy, oddness, registered
+from services.agents.toolkit.network.names import entropy, is_generated, oddness, registered
 from shared.contracts.logs import LogEvent
 
 FIELDS = (
@@ -150,13 +150,13 @@ def generated_in(questions: Sequence[Question]) -> list[Generated]:
     """The sources that asked for names which read as generated, the most such names first."""
     asked: dict[str, dict[str, bool]] = defaultdict(dict)
     for question in questions:
-        if owner := registered(question.name):
+        if owner := registered(question.name, shared=False):
             known = asked[question.source].get(owner, True)
             # Missing only when no question below it was answered.
             asked[question.source][owner] = known and bool(question.missing)
     found = []
     for source, domains in asked.items():
-        odd = {owner: gone for owner, gone in domains.items() if oddness(owner.partition(".")[0]) >= GENERATED_FROM}
+        odd = {owner: gone for owner, gone in domains.items() if is_generated(owner)}
         if odd:
             examples = tuple(sorted(odd)[:6])
             found.append(Generated(source, len(odd), sum(odd.values()), len(domains), examples))

@@ -43,9 +43,9 @@ class Flow:
     ja3: str = ""
 
     @property
-    def series(self) -> tuple[str, str, int, str]:
+    def series(self) -> tuple[str, str, int, str, str]:
         """Flows of one series are check-ins of the same programme, if they are check-ins."""
-        return (self.source, self.destination, self.port, self.log)
+        return (self.source, self.destination, self.port, self.log, self.process)
 
 
 def flow_of(event: LogEvent) -> Flow | None:

@@ -33,18 +33,21 @@ class _Knowledge(msgspec.Struct):
     names: list[str]
 
 
-@lru_cache(maxsize=1)
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
+@lru_cache(maxsize=2)
+def _suffixes(*, shared: bool) -> PublicSuffixList:
+    return PublicSuffixList(only_icann=not shared)
 
 
 @lru_cache(maxsize=4096)
-def registered(name: str) -> str:
-    """The part of a name that somebody registered (`example.co.uk`); empty for a suffix, one word or an address."""
+def registered(name: str, *, shared: bool = True) -> str:
+    """The part of a name that somebody registered (`example.co.uk`); empty for a suffix, one word or an address.
+
+    With `shared` a name below a suffix that a company shares out is its customer's (`d111.cloudfront.net`); without,
+    the company's (`cloudfront.net`)."""
     lowered = name.strip().rstrip(".").lower()[:_MAX_NAME]
     if not lowered or lowered.replace(".", "").isdigit():
         return ""
-    return _suffixes().privatesuffix(lowered) or ""
+    return _suffixes(shared=shared).privatesuffix(lowered) or ""
 
 
 def entropy(text: str) -> float:
@@ -107,5 +110,6 @@ def _consonants(label: str) -> int:
 
 
 def is_generated(name: str) -> bool:
-    """Whether the registered label of a name reads as generated."""
-    return oddness(registered(name).partition(".")[0]) >= GENERATED_FROM
+    """Whether the registered label of a name reads as generated. Labels that a company gives its customers are made by
+    a programme as a matter of course, so they don't count."""
+    return oddness(registered(name, shared=False).partition(".")[0]) >= GENERATED_FROM
