@@ -7,8 +7,7 @@ like them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -26,52 +25,32 @@ from services.agents.toolkit.tools.history import (
     Term,
     ValuesArguments,
 )
-from shared.client import Client
 from shared.clock import new_id, utc_now
-from shared.contracts.agents import AnalyzeThreat, Assessment
-from shared.contracts.alerts import CREATE_ALERT, AlertCreate, AlertEvidence
-from shared.contracts.logs import SEARCH_LOGS, LogQuery
 from shared.contracts.reviews import ReviewAccount, ReviewLogins, ReviewPrincipal
 from tests import stack
-from tests.siem import Siem, siem
+from tests.estate import (
+    Estate,
+    added,
+    azure,
+    deployment,
+    entra,
+    kubernetes,
+    okta,
+    questions,
+    role,
+    ssh,
+    stamp,
+    ticket,
+    trail,
+    windows,
+)
+from tests.siem import siem
 from tests.stack import Servers
 from tests.unit.agents.agent_kit import work
 
-BERLIN, PARIS, TOKYO = ("91.0.0.1", 52.52, 13.4), ("90.1.1.1", 48.86, 2.35), ("118.0.0.1", 35.68, 139.69)
+Place = tuple[str, float, float]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _NETWORKS = count(1)
-
-
-@dataclass
-class Estate:
-    """A siem, and where it is asked."""
-
-    service: Siem
-    client: Client
-
-    async def keeps(self, items: Iterable[Any], q: str) -> list[str]:
-        """Stores the items; the ids of those events that a search finds, oldest first."""
-        source = f"test-{new_id()}"
-        status, receipt, _ = await self.service.ingest(list(items), query={"source": source})
-        assert (status, receipt["rejected"]) == (202, 0), receipt
-        found = await self.client.call(SEARCH_LOGS, query=LogQuery(q=q, source=source, limit=200))
-        assert found.items, q
-        return [event.id for event in reversed(found.items)]
-
-    async def assessed(
-        self, agent: IdentityAnalyst | CloudAnalyst, ids: list[str], severity: str = "medium"
-    ) -> Assessment:
-        """What an agent says of an alert that points at these events."""
-        events = [(await self.client.call(SEARCH_LOGS, query=LogQuery(q=f"id:{one}"))).items[0] for one in ids[-4:]]
-        evidence = [AlertEvidence(log_id=one.id, timestamp=one.timestamp, message=one.message) for one in events]
-        alert = await self.client.call(
-            CREATE_ALERT,
-            body=AlertCreate(title="A rule matched", severity=severity, evidence=evidence),  # type: ignore[arg-type]
-        )
-        judged = await agent.analyze(AnalyzeThreat(alert_id=alert.id), work(siem=self.client))
-        delivered = {citation.id for citation in judged.citations}
-        assert all(delivered.issuperset(finding.citations) for finding in judged.findings)
-        return judged
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -101,128 +80,22 @@ def address() -> str:
     return f"10.{number // 250}.{number % 250}.7"
 
 
-def stamp(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+@pytest.fixture
+def berlin() -> Place:
+    """An address in Germany that no other test uses, and where it is."""
+    return (f"91.0.{next(_NETWORKS)}.1", 52.52, 13.4)
 
 
-def ssh(at: datetime, user: str, source: str, *, accepted: bool = False, host: str = "web01") -> str:
-    word = "Accepted" if accepted else "Failed"
-    return f"{stamp(at)} {host} sshd[812]: {word} password for {user} from {source} port 40022 ssh2"
+@pytest.fixture
+def paris() -> Place:
+    """The same in France."""
+    return (f"90.1.{next(_NETWORKS)}.1", 48.86, 2.35)
 
 
-def windows(at: datetime, number: int, host: str = "DC01", **data: str) -> dict[str, Any]:
-    failed = number in (4625, 4771)
-    return {
-        "EventID": number,
-        "Channel": "Security",
-        "ProviderName": "Microsoft-Windows-Security-Auditing",
-        "Computer": host,
-        "TimeCreated": stamp(at),
-        "Keywords": "0x8010000000000000" if failed else "0x8020000000000000",
-        **data,
-    }
-
-
-def entra(at: datetime, user: str, source: str, result: int = 0) -> dict[str, Any]:
-    return {
-        "time": stamp(at),
-        "operationName": "Sign-in activity",
-        "category": "SignInLogs",
-        "resultType": str(result),
-        "callerIpAddress": source,
-        "identity": user,
-        "tenantId": "8eaed023-2b34-4da1-9baa-8bc8c9d6a491",
-        "properties": {"userPrincipalName": user, "ipAddress": source, "appDisplayName": "Office 365"},
-    }
-
-
-def okta(
-    at: datetime, action: str, user: str, place: tuple[str, float, float], result: str = "SUCCESS", **more: Any
-) -> Any:
-    ip, latitude, longitude = place
-    return {
-        "eventType": action,
-        "published": stamp(at),
-        "uuid": new_id(),
-        "displayMessage": "User login to Okta",
-        "actor": {"id": "00u1", "type": "User", "alternateId": user, "displayName": user},
-        "client": {"ipAddress": ip, "geographicalContext": {"geolocation": {"lat": latitude, "lon": longitude}}},
-        "outcome": {"result": result},
-        **more,
-    }
-
-
-def trail(at: datetime, action: str, who: str, source: str, **more: Any) -> dict[str, Any]:
-    """A CloudTrail record of an IAM user; `service`, `parameters`, `error`, `agent`, `identity` on request."""
-    identity = {
-        "type": "IAMUser",
-        "principalId": f"AID{who}",
-        "arn": f"arn:aws:iam::111122223333:user/{who}",
-        "accountId": "111122223333",
-        "accessKeyId": f"AKIA{who.upper()}",
-        "userName": who,
-    }
-    return {
-        "eventVersion": "1.08",
-        "userIdentity": more.get("identity", identity),
-        "eventTime": stamp(at),
-        "eventSource": f"{more.get('service', 'iam')}.amazonaws.com",
-        "eventName": action,
-        "awsRegion": "eu-central-1",
-        "sourceIPAddress": source,
-        "userAgent": more.get("agent", "aws-cli/2.15.30"),
-        "requestParameters": more.get("parameters"),
-        "responseElements": None,
-        "eventID": new_id(),
-        "readOnly": action.startswith(("Describe", "List", "Get")),
-        "eventType": "AwsApiCall",
-        "recipientAccountId": "111122223333",
-        **({"errorCode": more["error"]} if "error" in more else {}),
-    }
-
-
-def role(name: str) -> dict[str, Any]:
-    issuer = {"type": "Role", "principalId": f"ARO{name}", "arn": f"arn:aws:iam::1:role/{name}", "userName": name}
-    return {
-        "type": "AssumedRole",
-        "principalId": f"ARO{name}:ci",
-        "arn": f"arn:aws:sts::111122223333:assumed-role/{name}/ci",
-        "accountId": "111122223333",
-        "accessKeyId": f"ASIA{name.upper()}",
-        "sessionContext": {"sessionIssuer": issuer},
-    }
-
-
-def kubernetes(at: datetime, verb: str, resource: str, who: str, source: str, **more: Any) -> dict[str, Any]:
-    return {
-        "kind": "Event",
-        "apiVersion": "audit.k8s.io/v1",
-        "level": "RequestResponse",
-        "auditID": new_id(),
-        "stage": "ResponseComplete",
-        "requestURI": f"/api/v1/{resource}",
-        "verb": verb,
-        "user": {"username": who, "groups": ["system:authenticated"]},
-        "sourceIPs": [source],
-        "userAgent": "kubectl/v1.30.0",
-        "objectRef": {"resource": resource, "namespace": "shop", "name": "web-1", **more.get("ref", {})},
-        "responseStatus": {"code": more.get("code", 200)},
-        "requestReceivedTimestamp": stamp(at),
-        **({"requestObject": more["sent"]} if "sent" in more else {}),
-    }
-
-
-def azure(at: datetime, operation: str, who: str, source: str) -> dict[str, Any]:
-    return {
-        "time": stamp(at),
-        "resourceId": f"/subscriptions/s1/resourceGroups/rg/{operation}",
-        "operationName": operation,
-        "category": "Administrative",
-        "resultType": "Success",
-        "caller": who,
-        "callerIpAddress": source,
-        "identity": {"claims": {"name": who}},
-    }
+@pytest.fixture
+def tokyo() -> Place:
+    """The same in Japan."""
+    return (f"118.0.{next(_NETWORKS)}.1", 35.68, 139.69)
 
 
 async def test_guessing_that_ends_in_a_login_is_malicious(
@@ -283,43 +156,34 @@ async def test_many_people_behind_one_address_who_get_in_spray_nothing(
     assert judged.verdict in ("benign", "undetermined")
 
 
-async def test_nobody_is_in_berlin_and_an_hour_later_in_tokyo(estate: Estate, now: datetime, name: str) -> None:
+async def test_nobody_is_in_berlin_and_an_hour_later_in_tokyo(
+    estate: Estate, now: datetime, name: str, berlin: Place, tokyo: Place
+) -> None:
     user = f"{name}@corp.example"
-    logins = [okta(now - HOUR, "user.session.start", user, BERLIN), okta(now, "user.session.start", user, TOKYO)]
+    logins = [okta(now - HOUR, "user.session.start", user, berlin), okta(now, "user.session.start", user, tokyo)]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(logins, f'user.name:"{user}"'))
     assert judged.verdict == "suspicious"
     assert any("km apart" in finding.claim for finding in judged.findings)
 
 
-async def test_a_flight_from_berlin_to_paris_takes_two_hours(estate: Estate, now: datetime, name: str) -> None:
+async def test_a_flight_from_berlin_to_paris_takes_two_hours(
+    estate: Estate, now: datetime, name: str, berlin: Place, paris: Place
+) -> None:
     user = f"{name}@corp.example"
-    logins = [okta(now - 2 * HOUR, "user.session.start", user, BERLIN), okta(now, "user.session.start", user, PARIS)]
+    logins = [okta(now - 2 * HOUR, "user.session.start", user, berlin), okta(now, "user.session.start", user, paris)]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(logins, f'user.name:"{user}"'))
     assert judged.verdict in ("benign", "undetermined")
 
 
 async def test_second_factors_pushed_until_one_is_accepted_are_malicious(
-    estate: Estate, now: datetime, name: str
+    estate: Estate, now: datetime, name: str, berlin: Place
 ) -> None:
     user = f"{name}@corp.example"
-    pushed = [okta(now - (9 - i) * MINUTE, "user.mfa.okta_verify.deny_push", user, BERLIN, "FAILURE") for i in range(6)]
-    logins = [*pushed, okta(now, "user.authentication.auth_via_mfa", user, BERLIN)]
+    pushed = [okta(now - (9 - i) * MINUTE, "user.mfa.okta_verify.deny_push", user, berlin, "FAILURE") for i in range(6)]
+    logins = [*pushed, okta(now, "user.authentication.auth_via_mfa", user, berlin)]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(logins, f'user.name:"{user}"'))
     assert judged.verdict == "malicious"
     assert "T1621" in judged.mitre_techniques
-
-
-def ticket(at: datetime, user: str, service: str, source: str, encryption: str) -> dict[str, Any]:
-    return windows(
-        at,
-        4769,
-        TargetUserName=f"{user}@CORP.EXAMPLE",
-        TargetDomainName="CORP.EXAMPLE",
-        ServiceName=service,
-        TicketEncryptionType=encryption,
-        IpAddress=f"::ffff:{source}",
-        Status="0x0",
-    )
 
 
 async def test_a_burst_of_weak_tickets_is_roasting_and_strong_ones_are_work(
@@ -334,13 +198,6 @@ async def test_a_burst_of_weak_tickets_is_roasting_and_strong_ones_are_work(
     strong = [ticket(now - timedelta(seconds=i), other, one, "10.250.0.1", "0x12") for i, one in enumerate(services)]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(strong, f"user.name:{other}@*"))
     assert judged.verdict in ("benign", "undetermined")
-
-
-def added(at: datetime, actor: str, member: str, group: str, sid: str) -> dict[str, Any]:
-    member_sid = f"S-1-5-21-1-2-3-{len(member)}"
-    return windows(
-        at, 4728, SubjectUserName=actor, MemberName=member, MemberSid=member_sid, TargetUserName=group, TargetSid=sid
-    )
 
 
 async def test_an_account_made_and_lifted_to_domain_admin_at_once_is_suspected(
@@ -387,11 +244,6 @@ async def test_reviews_cite_what_they_state(estate: Estate, now: datetime, name:
     assert (nobody.verdict, nobody.failed, nobody.findings) == ("undetermined", 0, [])
 
 
-_ASKED = (
-    "ListUsers", "ListRoles", "ListGroups", "ListPolicies", "GetAccountSummary", "ListAccessKeys", "ListBuckets",
-    "DescribeInstances", "DescribeSecurityGroups", "ListFunctions20150331", "ListSecrets", "DescribeDBInstances",
-    "ListKeys", "GetCallerIdentity",
-)  # fmt: skip
 _ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
@@ -399,11 +251,7 @@ async def test_a_stolen_key_that_asks_around_and_takes_rights_is_malicious(
     estate: Estate, now: datetime, name: str, address: str
 ) -> None:
     past = [trail(now - (2 + day) * DAY, "DescribeInstances", name, "91.0.0.9", service="ec2") for day in range(8)]
-    asked = [
-        trail(now - 9 * MINUTE + i * timedelta(seconds=5), action, name, address, error="AccessDenied" if i % 2 else "")
-        for i, action in enumerate(_ASKED)
-    ]
-    asked = [{key: value for key, value in one.items() if value != ""} for one in asked]
+    asked = questions(now - 9 * MINUTE, name, address)
     taken = [
         trail(now - 2 * MINUTE, "CreateUser", name, address, parameters={"userName": f"{name}-2"}),
         trail(now - MINUTE, "CreateAccessKey", name, address, parameters={"userName": f"{name}-2"}),
@@ -426,36 +274,12 @@ async def test_a_stolen_key_that_asks_around_and_takes_rights_is_malicious(
 async def test_terraform_from_where_it_always_runs_is_administration(
     estate: Estate, now: datetime, name: str, address: str
 ) -> None:
-    def run(at: datetime) -> list[dict[str, Any]]:
-        services = ("ec2", "iam", "s3", "rds", "kms", "lambda", "elasticloadbalancing", "route53")
-        reads = [
-            trail(
-                at + timedelta(seconds=i), f"Describe{'ABCDEFGH'[i % 8]}{i}", name, address, service=services[i % 8],
-                agent="APN/1.0 HashiCorp/1.0 Terraform/1.9.5", identity=role(name),
-            )
-            for i in range(40)
-        ]  # fmt: skip
-        made = [
-            ("iam", "CreateRole", {"roleName": "web", "assumeRolePolicyDocument": '{"Principal":{"Service":"ec2"}}'}),
-            ("iam", "AttachRolePolicy", {"roleName": "web", "policyArn": _ADMINISTRATOR}),
-            ("ec2", "AuthorizeSecurityGroupIngress", {
-                "groupId": "sg-1",
-                "ipPermissions": {"items": [{"fromPort": 443, "ipRanges": {"items": [{"cidrIp": "0.0.0.0/0"}]}}]},
-            }),
-            ("ec2", "TerminateInstances", {"instancesSet": {"items": [{"instanceId": "i-1"}]}}),
-        ]  # fmt: skip
-        return reads + [
-            trail(at + MINUTE, action, name, address, service=service, parameters=sent, identity=role(name),
-                  agent="APN/1.0 HashiCorp/1.0 Terraform/1.9.5")
-            for service, action, sent in made
-        ]  # fmt: skip
-
     past = [
         trail(now - (2 + day) * DAY, "DescribeInstances", name, address, service="ec2", identity=role(name),
               agent="APN/1.0 HashiCorp/1.0 Terraform/1.9.5")
         for day in range(8)
     ]  # fmt: skip
-    ids = await estate.keeps([*past, *run(now - 2 * MINUTE)], f"user.name:{name}")
+    ids = await estate.keeps([*past, *deployment(now - 2 * MINUTE, name, address)], f"user.name:{name}")
     judged = await estate.assessed(CloudAnalyst(), ids)
     assert judged.verdict in ("benign", "undetermined")
     assert judged.confidence < 0.5
