@@ -426,3 +426,25 @@ def _hold(room: Room, stage: str, reached: asyncio.Event, go: asyncio.Event) -> 
 
 async def _asked(room: Room, agent: str) -> bool:
     return agent in room.specialists.agents()
+
+
+async def test_those_who_look_further_are_asked_once_at_everything_when_no_alert_waits(servers: Servers) -> None:
+    async with orchestrator(servers, ("triage", "endpoint_analyst", "threat_hunter", "report_writer")) as room:
+        entered, go = asyncio.Event(), asyncio.Event()
+        room.specialists.answers["endpoint_analyst"] = held(entered, go, "endpoint_analyst")
+        await created(room, "ALRT-2026-000001", **on("web-1"))
+        async with room.working(), asyncio.timeout(20):
+            await entered.wait()
+            await created(room, "ALRT-2026-000002", **on("web-1"))
+            go.set()
+            ended = await room.ended((await only(room, "ALRT-2026-000001")).id)
+    assert [(step.round, step.agent) for step in ended.steps] == [
+        (1, "triage"),
+        (1, "endpoint_analyst"),
+        (2, "triage"),
+        (2, "endpoint_analyst"),
+        (2, "threat_hunter"),
+        (2, "report_writer"),
+    ]
+    [params] = [params for agent, _, params in room.specialists.asked if agent == "threat_hunter"]
+    assert (params.alert_id, params.related) == ("ALRT-2026-000002", ["ALRT-2026-000001"])

@@ -17,7 +17,7 @@ from services.orchestrator.investigations import closing, merging, rounds
 from services.orchestrator.investigations.relevance import (
     CLOSING_FROM_WAVE,
     FIRST_VERDICT_WAVE,
-    PRIOR_FROM_WAVE,
+    LATER_FROM_WAVE,
     RELEVANCE,
     Row,
     Scene,
@@ -100,9 +100,9 @@ def next_wave(
     return [_call(row, params[row.agent], row in reached, budgets.get(row.agent)) for row in rows]
 
 
-def is_closing(calls: Sequence[PlannedCall]) -> bool:
-    """Whether nothing is left but the plan of response and the report."""
-    return all(call.wave >= CLOSING_FROM_WAVE for call in calls)
+def can_wait(calls: Sequence[PlannedCall]) -> bool:
+    """Whether these calls, if any, come after those for alerts that wait for a first verdict."""
+    return all(call.wave >= LATER_FROM_WAVE for call in calls)
 
 
 def is_first_verdict(calls: Sequence[PlannedCall]) -> bool:
@@ -169,7 +169,7 @@ def _texts(value: Any) -> list[str]:
 
 def _params(row: Row, case: Case, known: Sequence[Round], current: Round, steps: Sequence[Stored]) -> Any:
     related = [subject.id for subject in (*case.subjects[1:], *case.earlier)][:_RELATED]
-    prior = closing.priors(known) if row.wave >= PRIOR_FROM_WAVE else []
+    prior = closing.priors(known) if row.wave >= LATER_FROM_WAVE else []
     if row.method is PLAN_RESPONSE:
         return closing.response_request(case.subjects, case.earlier, merging.merge(known), related, prior)
     if row.method is WRITE_REPORT:

@@ -152,9 +152,9 @@ def _alarming(scene: Scene) -> bool:
 
 #: The last wave of specialists whose votes make the first verdict.
 FIRST_VERDICT_WAVE = 2
-#: From this wave on specialists hear what the others said.
-PRIOR_FROM_WAVE = 3
-#: These waves close an investigation: they are left for the end when more alerts are waiting.
+#: From this wave on specialists hear what the others said, and are only asked once no alert waits for a first verdict.
+LATER_FROM_WAVE = 3
+#: These waves close an investigation.
 CLOSING_FROM_WAVE = 4
 
 #: In the order in which specialists of one wave are preferred where the budget is short.

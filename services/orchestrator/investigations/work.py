@@ -177,7 +177,7 @@ class Workers:
             calls = domain.next_wave(case, steps, available, self._allowance, self._roster)
             outcome = merging.outcome_of(steps)
             await self._note(claimed, outcome, first=domain.is_first_verdict(calls))
-            if domain.is_closing(calls) and (later := await self._next_round(claimed)):
+            if domain.can_wait(calls) and (later := await self._next_round(claimed)):
                 case = later
             elif calls:
                 # Whoever watches is told meanwhile: the work waits for nobody.
