@@ -69,6 +69,8 @@ def address_of(value: str) -> str | None:
     """One address in its shortest form, None when the text is none; an IPv4 address mapped into IPv6 is unpacked."""
     if _IPV4.fullmatch(value):
         return value
+    if ":" not in value and not value.rstrip()[-1:].isdigit():
+        return None  # without the cost of an exception: most names that are asked for are none
     try:
         address = ip_address(value.strip().strip("[]").partition("%")[0])
     except ValueError:

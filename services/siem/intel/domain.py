@@ -141,6 +141,8 @@ def together(one: Entry, other: Entry) -> Entry:
 
 def joined(*lists: Iterable[Any]) -> tuple[Any, ...]:
     """Every item once, at most 20."""
+    if not any(lists):
+        return ()
     return tuple(dict.fromkeys(item for items in lists for item in items))[:_MAX_LIST]
 
 

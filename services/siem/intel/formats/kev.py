@@ -42,7 +42,7 @@ def _row(row: Mapping[str, Any], place: str, collected: Collected) -> None:
             description=text(row.get("shortDescription") or ""),
             exploited=True,
             ransomware=str(row.get("knownRansomwareCampaignUse") or "").strip().lower() == "known",
-            added=day(row.get("dateAdded")),
-            due=day(row.get("dueDate")),
+            added=day(str(row.get("dateAdded") or "")),
+            due=day(str(row.get("dueDate") or "")),
         )
     )
