@@ -37,8 +37,11 @@ AURORA: tuple[str, ...] = (sys.executable, "-P", "-m", "cli.main")
 TEST_USER = "gateway"
 #: The user of any other service.
 OTHER_USER = "siem"
+#: The user that alone may store samples.
+STORING_USER = "orchestrator"
 #: The user of agents, who may tell the registry where they are.
 AGENTS_USER = "agents"
+USERS = (TEST_USER, OTHER_USER, STORING_USER, AGENTS_USER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,7 @@ async def embedded_servers(root: Path) -> AsyncIterator[Servers]:
     folder.prepare(minimum_free=0)
     external = External()
     assigned = ports.assign(embedded_names(external), folder.ports_file)
-    commands = await asyncio.gather(
-        *(asyncio.to_thread(make) for make in makers(folder, external, assigned, (TEST_USER, OTHER_USER, AGENTS_USER)))
-    )
+    commands = await asyncio.gather(*(asyncio.to_thread(make) for make in makers(folder, external, assigned, USERS)))
     with journal(folder.log("supervisor")) as log:
         group = Group(commands, log)
         try:

@@ -58,6 +58,8 @@ class SamplesService:
         sha256, md5, sha1 = await asyncio.to_thread(_hashes, data)
         known = await store.find(self._database, sha256)
         if known is not None:
+            if known.analysis is None and await store.due_again(self._database, sha256, utc_now()):
+                self._new.set()
             return SampleReceipt(sha256=sha256, size=known.size, stored_at=known.stored_at), False
         await self._objects.put(sha256, data)
         for other in (md5, sha1):

@@ -61,6 +61,17 @@ async def claim(database: Database, now: datetime, until: datetime) -> tuple[str
     return None if row is None else (row["sha256"], row["attempts"])
 
 
+async def due_again(database: Database, sha256: str, now: datetime) -> bool:
+    """Makes one due that was given up; whether it was."""
+    row = await database.fetchrow(
+        """UPDATE samples SET due_at = $2, attempts = 0
+           WHERE sha256 = $1 AND analysis IS NULL AND due_at IS NULL RETURNING sha256""",
+        sha256,
+        now,
+    )
+    return row is not None
+
+
 async def analysed(database: Database, sha256: str, report: SampleReport, now: datetime) -> None:
     """Keeps what was said."""
     await database.execute(
