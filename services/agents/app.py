@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from services.agents.roster.cloud_analyst.agent import CloudAnalyst
@@ -70,11 +71,14 @@ async def start(platform: Platform) -> None:
     folders = () if settings.yara_rules is None else (settings.yara_rules,)
     samples = StoredSamples(Objects(bus, SAMPLES_BUCKET), Sandbox(folders))
     around = Surroundings(Sources(siem, samples), Thoughts(bus).publish, others)
-    registered = []
-    for name in chosen:
-        server, entry = await listen(platform, roster[name], _place(name, settings), around)
-        platform.on_stop(server.close)
-        registered.append(entry)
+    listening = [await listen(platform, roster[name], _place(name, settings), around) for name in chosen]
+
+    async def drain() -> None:
+        # Together: one after the other, those that wait would still take calls.
+        await asyncio.gather(*(server.close() for server, _ in listening))
+
+    platform.on_stop(drain)
+    registered = [entry for _, entry in listening]
     # Cancelled first of all when it stops: nobody calls an agent any more that is about to end.
     platform.spawn("registry", announce(bus, Registration(new_id(), version(), utc_now(), registered)))
     platform.spawn("fleet", Directory(others.follow).follow(bus))
