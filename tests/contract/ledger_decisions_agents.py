@@ -47,6 +47,7 @@ _AGENTS = (
             "capabilities",
             "capabilities are a subset of the caller's",
             "tests/integration/test_orchestrator.py::test_a_dispatch_passes_no_more_rights_on_than_its_caller_has",
+            "tests/integration/test_agents_handoff.py::test_nobody_is_granted_what_the_caller_was_not_granted",
         ),
         (
             "bare",
@@ -82,6 +83,7 @@ _AGENTS = (
             "Idempotent by (handoff id, request id): a reconnect never runs one twice",
             "tests/integration/test_rpc_calls.py::test_a_lost_connection_is_made_again_and_the_handoff_runs_once",
             "tests/integration/test_rpc_calls.py::test_a_handoff_asked_again_when_it_is_done_gets_the_kept_reply",
+            "tests/integration/test_rpc_fleet.py::test_a_handoff_asked_again_goes_to_the_instance_that_did_it",
         ),
     ),
     *bullet(

@@ -17,7 +17,12 @@ ROWS: tuple[Requirement, ...] = (
             "Inter-agent communication uses JSON-RPC 2.0 over WebSocket",
             "tests/integration/test_rpc_errors.py::test_the_pages_request_gets_the_pages_answer",
         ),
-        ("ports", "Each agent listens on a dedicated port"),
+        (
+            "ports",
+            "Each agent listens on a dedicated port",
+            "tests/integration/test_registry.py::test_an_agent_that_starts_is_called_bears_any_frame_and_is_gone_when_it_stops",
+            "tests/integration/test_agents_handoff.py::test_cancelling_the_first_call_cancels_the_last_handler",
+        ),
         (
             "dispatch",
             "The orchestrator dispatches tasks to specialists via ACP HandoffTool",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import nats
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from shared.bus import Bus
 from shared.clock import new_id, utc_now
@@ -39,6 +42,7 @@ AGENT = "triage"
 class Follower:
     """Somebody who calls agents: what it knows, and how it learns of it."""
 
+    signer: Signer
     fleet: Fleet
     directory: Directory
     changed: asyncio.Condition
@@ -56,6 +60,20 @@ class Follower:
         made = msgspec.structs.replace(kit.handoff(new_id()), address=self.fleet.place(AGENT))
         answer = await self.fleet.call(AGENT, DESCRIBE, Nothing(), handoff=made, timeout=kit.SECONDS)
         return answer.agent
+
+    async def fuzzes(self, url: str) -> None:
+        """Sends the agent frames that are near to requests, or nothing like one."""
+        chance = random.Random(20261122)
+        token = {"Authorization": f"Bearer {self.signer.own_token(f'agent:{AGENT}')}"}
+        for _ in range(10):
+            async with asyncio.timeout(kit.SECONDS), connect(url, additional_headers=token, proxy=None) as socket:
+                reading = asyncio.create_task(read(socket))
+                # A binary frame closes the connection, which ends this round.
+                with suppress(ConnectionClosed):
+                    for _ in range(60):
+                        await socket.send(fuzzed(chance))
+                await socket.close()
+                await reading
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Any]:
@@ -114,7 +132,7 @@ async def follower(own_servers: Servers, tmp_path: Path) -> AsyncIterator[Follow
     directory = Directory(follow)
     async with connected(own_servers, OTHER_USER) as bus:
         following = asyncio.create_task(directory.follow(bus))
-        yield Follower(fleet, directory, changed, environment, tmp_path)
+        yield Follower(signer, fleet, directory, changed, environment, tmp_path)
         following.cancel()
         await asyncio.wait([following])
         await fleet.close()
@@ -122,7 +140,7 @@ async def follower(own_servers: Servers, tmp_path: Path) -> AsyncIterator[Follow
             await asyncio.wait(told)
 
 
-async def test_an_agent_that_starts_is_called_and_one_that_stops_is_gone(follower: Follower) -> None:
+async def test_an_agent_that_starts_is_called_bears_any_frame_and_is_gone_when_it_stops(follower: Follower) -> None:
     assert not follower.fleet.has(AGENT)
     async with follower.agent() as child:
         (url,) = await follower.knows(1)
@@ -135,36 +153,32 @@ async def test_an_agent_that_starts_is_called_and_one_that_stops_is_gone(followe
             card = msgspec.json.decode(await got.read(), type=AgentCard)
             assert got.headers["ETag"] == f'"{registration.agents[0].card_digest}"'
         assert (card.name, card.supported_interfaces[0].url) == (AGENT, url)
+        await follower.fuzzes(url)
+        assert await follower.asks() == AGENT
+        assert child.returncode is None
         child.terminate()
         # It says so itself, and doesn't wait to be missed.
         async with asyncio.timeout(SILENT_SECONDS), follower.changed:
             await follower.changed.wait_for(lambda: not follower.fleet.has(AGENT))
 
 
-async def test_a_killed_agent_is_gone_and_a_doubled_one_goes_on(follower: Follower) -> None:
-    async with follower.agent() as first:
-        (old,) = await follower.knows(1)
-        async with follower.agent():
-            both = await follower.knows(2)
-            loop = asyncio.get_running_loop()
-            first.kill()
-            began = loop.time()
-            (left,) = await follower.knows(1)
-            assert loop.time() - began < FOLLOWED_SECONDS + MARGIN_SECONDS
-            assert left in both
-            assert left != old
-            assert await follower.asks() == AGENT
-
-
-async def test_an_agent_that_moves_is_followed_without_a_call_lost(follower: Follower) -> None:
-    async with follower.agent() as here:
-        await follower.knows(1)
-        async with follower.agent():
-            await follower.knows(2)
-            here.terminate()
-            answers = [await follower.asks() for _ in range(20)]
-            await follower.knows(1)
-            assert {*answers, await follower.asks()} == {AGENT}
+async def test_an_agent_may_double_move_and_die_and_is_called_throughout(follower: Follower) -> None:
+    async with AsyncExitStack() as stack:
+        first, second = await asyncio.gather(*(stack.enter_async_context(follower.agent()) for _ in range(2)))
+        both = await follower.knows(2)
+        first.terminate()
+        assert {await follower.asks() for _ in range(20)} == {AGENT}
+        (left,) = await follower.knows(1)
+        assert left in both
+        await stack.enter_async_context(follower.agent())
+        now = await follower.knows(2)
+        began = asyncio.get_running_loop().time()
+        second.kill()
+        (last,) = await follower.knows(1)
+        assert asyncio.get_running_loop().time() - began < FOLLOWED_SECONDS + MARGIN_SECONDS
+        assert last in now
+        assert last != left
+        assert await follower.asks() == AGENT
 
 
 async def test_agents_stay_known_while_nats_is_away_and_are_heard_again_after_it(
@@ -181,6 +195,32 @@ async def test_agents_stay_known_while_nats_is_away_and_are_heard_again_after_it
         assert await follower.knows(1) == [url]
         child.kill()
         await follower.knows(0)
+
+
+def fuzzed(chance: random.Random) -> str | bytes:
+    """A frame near to a request of `analyze_threat`, or nothing like one."""
+    meta = {"handoff_id": new_id(), "from": "orchestrator", "to": AGENT, "deadline": "2099-01-01T00:00:00Z"}
+    params = {"alert_id": "ALRT-2026-000001", "iocs": [{"type": "ip", "value": "192.0.2.1"}], "_meta": meta}
+    whole = {"jsonrpc": "2.0", "method": "describe", "params": params, "id": 1}
+    strange: list[Any] = [None, True, -1, 1e300, "x" * 5000, [], {}, [[]] * 50, {"id": {}}, "\x00\u202e"]
+    for _ in range(chance.randint(0, 3)):
+        place: Any = chance.choice([whole, params, meta])
+        name = chance.choice([*place, "rpc.cancel", ""])
+        place[name] = chance.choice(strange)
+    text = msgspec.json.encode(whole if chance.random() < 0.8 else [whole] * chance.randint(0, 120)).decode()
+    for _ in range(chance.choice([0, 0, 1, 5])):
+        at = chance.randrange(len(text))
+        text = (
+            text[:at] + chance.choice(["", "[" * 500, "\u0000", '"', "}", "\x7f"]) + text[at + chance.randint(0, 9) :]
+        )
+    return text.encode() if chance.random() < 0.02 else text
+
+
+async def read(socket: ClientConnection) -> None:
+    """Takes whatever comes, until the end."""
+    with suppress(ConnectionClosed):
+        while True:
+            await socket.recv()
 
 
 async def test_only_agents_tell_where_agents_are(own_servers: Servers) -> None:
