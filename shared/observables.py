@@ -100,7 +100,10 @@ def is_known_suffix(domain: str) -> bool:
 
 
 def registered_domain(domain: str) -> str | None:
-    """What somebody registered: `b.co.uk` of `a.b.co.uk`; None for a public suffix itself and for unknown endings."""
+    """What somebody registered: `b.co.uk` of `a.b.co.uk`; None for a public suffix itself and for unknown endings. Of a
+    special name (`a.b.onion`) it is the last two parts."""
+    if domain.rpartition(".")[2] in _SPECIAL:
+        return ".".join(domain.split(".")[-2:]) if "." in domain else None
     return _suffixes().privatesuffix(domain)
 
 

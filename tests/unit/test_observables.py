@@ -89,7 +89,9 @@ def test_what_lies_above_a_domain_ends_where_strangers_share() -> None:
     assert list(domains_above("a.b.evil.co.uk")) == ["b.evil.co.uk", "evil.co.uk"]
     assert list(domains_above("evil.com")) == []
     assert list(domains_above("me.github.io")) == []
+    assert list(domains_above("www.evil.onion")) == ["evil.onion"]
     assert registered_domain("github.io") is None
+    assert registered_domain("onion") is None
     assert is_known_suffix("evil.onion")
     assert not is_known_suffix("kernel32.dll")
 

@@ -29,7 +29,7 @@ _BY_WAY = {"exact": 1.0, "parent_domain": 0.92, "url_host": 0.92, "network": 0.7
 _UNSAID = 60
 _LEAST_PART = 0.45
 _OLD = timedelta(days=180)
-_OLD_PART = 0.6
+_OLD_PART = 0.8
 _SHARED_PART = 0.4
 _PARTLY_PART = 0.4
 #: From here a match is called malicious in a standing: seldom honest, on the scale of signs.
