@@ -18,13 +18,7 @@ import pytest_asyncio
 from services.agents.roster.cloud_analyst.agent import CloudAnalyst
 from services.agents.roster.identity_analyst.agent import IdentityAnalyst
 from services.agents.toolkit.sources import Sources
-from services.agents.toolkit.tools.history import (
-    PAIR_HISTORY,
-    VALUE_HISTORY,
-    PairArguments,
-    Term,
-    ValuesArguments,
-)
+from services.agents.toolkit.tools.history import PAIR_HISTORY, VALUE_HISTORY, PairArguments, Term, ValuesArguments
 from shared.clock import new_id, utc_now
 from shared.contracts.reviews import ReviewAccount, ReviewLogins, ReviewPrincipal
 from tests import stack
@@ -81,21 +75,10 @@ def address() -> str:
 
 
 @pytest.fixture
-def berlin() -> Place:
-    """An address in Germany that no other test uses, and where it is."""
-    return (f"91.0.{next(_NETWORKS)}.1", 52.52, 13.4)
-
-
-@pytest.fixture
-def paris() -> Place:
-    """The same in France."""
-    return (f"90.1.{next(_NETWORKS)}.1", 48.86, 2.35)
-
-
-@pytest.fixture
-def tokyo() -> Place:
-    """The same in Japan."""
-    return (f"118.0.{next(_NETWORKS)}.1", 35.68, 139.69)
+def cities() -> tuple[Place, Place, Place]:
+    """Addresses in Berlin, Paris and Tokyo that no other test uses."""
+    number = next(_NETWORKS)
+    return (f"91.0.{number}.1", 52.52, 13.4), (f"90.1.{number}.1", 48.86, 2.35), (f"118.0.{number}.1", 35.68, 139.69)
 
 
 async def test_guessing_that_ends_in_a_login_is_malicious(
@@ -157,30 +140,47 @@ async def test_many_people_behind_one_address_who_get_in_spray_nothing(
 
 
 async def test_nobody_is_in_berlin_and_an_hour_later_in_tokyo(
-    estate: Estate, now: datetime, name: str, berlin: Place, tokyo: Place
+    estate: Estate, now: datetime, name: str, cities: tuple[Place, ...]
 ) -> None:
     user = f"{name}@corp.example"
-    logins = [okta(now - HOUR, "user.session.start", user, berlin), okta(now, "user.session.start", user, tokyo)]
+    logins = [okta(now - HOUR, "user.session.start", user, cities[0]), okta(now, "user.session.start", user, cities[2])]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(logins, f'user.name:"{user}"'))
     assert judged.verdict == "suspicious"
     assert any("km apart" in finding.claim for finding in judged.findings)
 
 
-async def test_a_flight_from_berlin_to_paris_takes_two_hours(
-    estate: Estate, now: datetime, name: str, berlin: Place, paris: Place
+async def test_two_ways_out_of_the_net_that_are_both_an_accounts_own_are_no_journey(
+    estate: Estate, now: datetime, name: str, cities: tuple[Place, ...]
 ) -> None:
     user = f"{name}@corp.example"
-    logins = [okta(now - 2 * HOUR, "user.session.start", user, berlin), okta(now, "user.session.start", user, paris)]
+    days = [
+        okta(now - day * DAY - i * HOUR, "user.session.start", user, cities[i * 2]) for day in range(9) for i in (0, 1)
+    ]
+    judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(days[::-1], f'user.name:"{user}"'))
+    assert judged.verdict in ("benign", "undetermined")
+    assert any("came from both" in finding.claim for finding in judged.findings)
+
+
+async def test_a_flight_from_berlin_to_paris_takes_two_hours(
+    estate: Estate, now: datetime, name: str, cities: tuple[Place, ...]
+) -> None:
+    user = f"{name}@corp.example"
+    logins = [
+        okta(now - 2 * HOUR, "user.session.start", user, cities[0]),
+        okta(now, "user.session.start", user, cities[1]),
+    ]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(logins, f'user.name:"{user}"'))
     assert judged.verdict in ("benign", "undetermined")
 
 
 async def test_second_factors_pushed_until_one_is_accepted_are_malicious(
-    estate: Estate, now: datetime, name: str, berlin: Place
+    estate: Estate, now: datetime, name: str, cities: tuple[Place, ...]
 ) -> None:
     user = f"{name}@corp.example"
-    pushed = [okta(now - (9 - i) * MINUTE, "user.mfa.okta_verify.deny_push", user, berlin, "FAILURE") for i in range(6)]
-    logins = [*pushed, okta(now, "user.authentication.auth_via_mfa", user, berlin)]
+    pushed = [
+        okta(now - (9 - i) * MINUTE, "user.mfa.okta_verify.deny_push", user, cities[0], "FAILURE") for i in range(6)
+    ]
+    logins = [*pushed, okta(now, "user.authentication.auth_via_mfa", user, cities[0])]
     judged = await estate.assessed(IdentityAnalyst(), await estate.keeps(logins, f'user.name:"{user}"'))
     assert judged.verdict == "malicious"
     assert "T1621" in judged.mitre_techniques

@@ -209,8 +209,9 @@ def test_what_is_new_about_a_principal_needs_a_past_to_be_new_in() -> None:
     assert judgement.new_value_sign("eve", "address", "91.0.0.1", settled, never) is not None
     assert judgement.new_value_sign("eve", "address", "91.0.0.1", young, never) is None
     assert judgement.new_value_sign("eve", "address", "91.0.0.1", settled, known) is None
-    assert judgement.new_principal_sign("eve", never) is not None
-    assert judgement.new_principal_sign("eve", young) is None
+    assert judgement.new_principal_sign("eve", never, settled) is not None
+    assert judgement.new_principal_sign("eve", never, young) is None
+    assert judgement.new_principal_sign("eve", young, settled) is None
     assert judgement.is_at_home(known)
     assert not judgement.is_at_home(young)
 

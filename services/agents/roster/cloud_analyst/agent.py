@@ -136,7 +136,10 @@ class CloudAnalyst:
         past = await self._past("user.name", who, None, None, since, work)
         if past is None:
             return [], False
-        signs = [new_principal_sign(who, past)]
+        log = (
+            await self._past("event.dataset", principal.dataset, None, None, since, work) if principal.dataset else None
+        )
+        signs = [None if log is None else new_principal_sign(who, past, log)]
         homes: list[bool] = []
         for kind, field, counted in _NEW:
             for value in [item for item in found.result.get(counted, {}) if len(item) < AGENT][:_MAX_NEW]:
@@ -164,7 +167,9 @@ class CloudAnalyst:
         if found is not None:
             signs = await self._signs(params.value, found, params.since, work)
             name = params.value if params.field == "user.name" else next(iter(found.result.get("principals", {})), "")
-            novel, at_home = await self._novelty(Principal(params.field, params.value, name), found, params.since, work)
+            novel, at_home = await self._novelty(
+                Principal(params.field, params.value, name, ""), found, params.since, work
+            )
             signs = [less_at_home(sign) for sign in (*signs, *novel)] if at_home else [*signs, *novel]
         if told is not None and not told.result["complete"]:
             work.not_checked.append("the timeline holds the newest steps only")

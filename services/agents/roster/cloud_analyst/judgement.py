@@ -63,9 +63,9 @@ def journey_signs(found: Citation) -> list[Sign]:
     return [Sign("two-places", told(row), 0.6, ("T1078.004",), found) for row in rows if is_impossible(row)]
 
 
-def new_principal_sign(who: str, past: Citation) -> Sign | None:
-    """A principal that did nothing here in the month before; None where it did."""
-    if past.result["count"]:
+def new_principal_sign(who: str, past: Citation, log: Citation) -> Sign | None:
+    """A principal that did nothing here in the month before, though its log (`log`) has a past; else None."""
+    if past.result["count"] or log.result["days"] < _SETTLED_DAYS:
         return None
     claim = f"{quote(who, 80)} did nothing here in the month before"
     return Sign("first-seen-principal", claim, 0.15, ("T1078.004",), past)

@@ -16,11 +16,13 @@ _SERVICE_TYPES = frozenset({"AWSService"})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whose steps: `field` and `value` find them, `name` is the account's, by which its past is known."""
+    """Whose steps: `field` and `value` find them, `name` is the account's, by which its past is known; `dataset` is the
+    log that told of it, empty where it isn't known."""
 
     field: PrincipalField
     value: str
     name: str
+    dataset: str
 
 
 def is_cloud(seen: Seen) -> bool:
@@ -37,10 +39,11 @@ def principals_of(evidence: Evidence) -> list[Principal]:
 
 def _principal(seen: Seen) -> Principal | None:
     name, key, address = seen.field("user.name"), seen.field(_KEY), seen.field("source.ip")
+    dataset = str(seen.event["dataset"])
     if seen.field("aws.cloudtrail.userIdentity.type") in _SERVICE_TYPES:
         return None
     if key:
-        return Principal(_KEY, key, name)
+        return Principal(_KEY, key, name, dataset)
     if name:
-        return Principal("user.name", name, name)
-    return Principal("source.ip", address, "") if address else None
+        return Principal("user.name", name, name, dataset)
+    return Principal("source.ip", address, "", dataset) if address else None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.roster.identity_analyst.judgement import (
     change_signs,
+    impossible,
     is_settled,
+    journey_sign,
+    less_when_usual,
     login_signs,
     new_host_sign,
     new_source_sign,
@@ -49,10 +51,8 @@ from shared.contracts.reviews import (
 
 _BEFORE, _AFTER = timedelta(hours=24), timedelta(hours=1)
 _PAST = timedelta(days=30)
-#: Done on so many days of the month before: that account does it.
-_USUAL_DAYS = 3
 _MAX_USUAL = 4
-_USUAL = 0.5
+_MAX_JOURNEYS = 2
 #: What is left of signs to which only the account of another event leads: others may be using it.
 _BY_ACCOUNT = 0.6
 #: Somebody trying in vain says nothing of what the account does.
@@ -103,7 +103,7 @@ class IdentityAnalyst:
     ) -> tuple[list[Sign], int]:
         """What one account or source did."""
         logins = await work.use(LOGINS, LoginArguments(field=field, value=value, since=since, until=until))
-        signs = [] if logins is None else _read(logins, f"logins of {quote(value, 60)}", login_signs(logins), work)
+        signs = [] if logins is None else await self._logins(logins, value, since, work)
         if subjects.windows:
             tickets = await work.use(TICKETS, LoginArguments(field=field, value=value, since=since, until=until))
             signs += [] if tickets is None else ticket_signs(tickets)
@@ -114,6 +114,20 @@ class IdentityAnalyst:
         if not signs and logins is not None:
             work.ruled_out.append(f"guessing, spraying and impossible journeys of {quote(value, 60)} within a day")
         return signs, 0 if logins is None else logins.result["failed"] + logins.result["entered"]
+
+    async def _logins(self, found: Citation, value: str, since: datetime, work: Work) -> list[Sign]:
+        """The signs in one table of logins."""
+        if not found.result["complete"]:
+            work.not_checked.append(f"only the newest {found.result['seen']} logins of {quote(value, 60)} were read")
+        signs = login_signs(found)
+        for row in impossible(found)[:_MAX_JOURNEYS]:
+            ends = [row["from"]["ip"], row["to"]["ip"]]
+            past = await asyncio.gather(
+                *(self._past("user.name", row["user"], "source.ip", ip, since, work) for ip in ends)
+            )
+            days = min(0 if one is None else int(one.result["days"]) for one in past)
+            signs.append(journey_sign(row, days, found))
+        return signs
 
     async def _changes(self, user: str, since: datetime, until: datetime, work: Work) -> list[Sign]:
         found = await work.use(ACCOUNT_CHANGES, ChangeArguments(field="account", value=user, since=since, until=until))
@@ -132,7 +146,7 @@ class IdentityAnalyst:
         """The signs, each at half its weight where its actor did the same on other days of the month before."""
         done = list(dict.fromkeys(_deed(event) for _, event in signs))[:_MAX_USUAL]
         days = dict(zip(done, await asyncio.gather(*(self._days(deed, since, work) for deed in done)), strict=True))
-        return [_less_when_usual(sign, days.get(_deed(event), 0)) for sign, event in signs]
+        return [less_when_usual(sign, days.get(_deed(event), 0)) for sign, event in signs]
 
     async def _days(self, deed: tuple[str, str], since: datetime, work: Work) -> int:
         actor, action = deed
@@ -183,7 +197,7 @@ class IdentityAnalyst:
     async def _review(self, whose: LoginArguments, signs: list[Sign], work: Work) -> LoginReview:
         logins = await work.use(LOGINS, whose)
         if logins is not None:
-            signs += _read(logins, f"logins of {quote(whose.value, 60)}", login_signs(logins), work)
+            signs += await self._logins(logins, whose.value, whose.since, work)
         judged = await assess(signs, [], "info", work, clean=0.0)
         return LoginReview(
             verdict=judged.verdict,
@@ -198,23 +212,9 @@ class IdentityAnalyst:
         )
 
 
-def _read(found: Citation, what: str, signs: list[Sign], work: Work) -> list[Sign]:
-    """The signs; where not all was read, that is told."""
-    if not found.result["complete"]:
-        work.not_checked.append(f"only the newest {found.result['seen']} {what} were read")
-    return signs
-
-
 def _deed(event: Mapping[str, Any]) -> tuple[str, str]:
     ecs = event["ecs"]
     return str(ecs.get("user.name", "")), str(ecs.get("event.action", ""))
-
-
-def _less_when_usual(sign: Sign, days: int) -> Sign:
-    if days < _USUAL_DAYS:
-        return sign
-    claim = f"{sign.claim}, as on {days} days of the month before"
-    return replace(sign, claim=claim, weight=round(sign.weight * _USUAL, 4))
 
 
 def _moment(evidence: Evidence, work: Work) -> datetime:

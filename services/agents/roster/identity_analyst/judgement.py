@@ -6,6 +6,7 @@ Owns the thresholds. Refuses to know how the tables were read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from services.agents.toolkit.books import ACCOUNT_FACTS
@@ -28,18 +29,19 @@ _BOMBED = 5
 _ROASTED = 5
 _SOME_ROASTED = 3
 _OPEN_ACCOUNTS = 3
+#: Done on so many days of the month before: the account does it.
+_USUAL_DAYS = 3
 #: Days of an account's own past that make something new in it worth telling.
 _SETTLED_DAYS = 5
 
 
 def login_signs(found: Citation) -> list[Sign]:
-    """Guessing, spraying, pushing second factors and impossible journeys, in one table of logins."""
+    """Guessing, spraying, pushing second factors and odd manners, in one table of logins."""
     tables = found.result
     return [
         *(sign for row in tables.get("pairs", ()) for sign in _pair_signs(row, found)),
         *(sign for row in tables.get("sources", ()) for sign in _source_signs(row, found)),
         *(sign for row in tables.get("accounts", ()) for sign in _account_signs(row, found)),
-        *(sign for row in tables.get("journeys", ()) if (sign := journey_sign(row, found)) is not None),
         *(sign for row in tables.get("logins", ()) if (sign := _manner_sign(row, found)) is not None),
     ]
 
@@ -96,9 +98,18 @@ def _account_signs(row: Mapping[str, Any], found: Citation) -> list[Sign]:
     return signs
 
 
-def journey_sign(row: Mapping[str, Any], found: Citation) -> Sign | None:
-    """Two logins too far apart for the time between; None when it could be a journey."""
-    return Sign("impossible-travel", told(row), 0.6, ("T1078",), found) if is_impossible(row) else None
+def impossible(found: Citation) -> list[Mapping[str, Any]]:
+    """The journeys between logins that nobody makes, the fastest first."""
+    return [row for row in found.result.get("journeys", ()) if is_impossible(row)]
+
+
+def journey_sign(row: Mapping[str, Any], days: int, found: Citation) -> Sign:
+    """An impossible journey, at half its weight where the account came from both ends on so many `days` before: two
+    ways out of the net that are both its own."""
+    if days < _USUAL_DAYS:
+        return Sign("impossible-travel", told(row), 0.6, ("T1078",), found)
+    claim = f"{told(row)}, and came from both on {days} days of the month before"
+    return Sign("impossible-travel", claim, 0.3, ("T1078",), found)
 
 
 def _manner_sign(row: Mapping[str, Any], found: Citation) -> Sign | None:
@@ -135,6 +146,14 @@ def change_signs(found: Citation) -> list[tuple[Sign, Mapping[str, Any]]]:
     """What the changes mean, each sign with its event."""
     changes = found.result.get("changes", ())
     return [(sign, change) for change in changes for sign in ACCOUNT_FACTS.signs_of(change, found)]
+
+
+def less_when_usual(sign: Sign, days: int) -> Sign:
+    """Half the weight for what its actor did on other days before."""
+    if days < _USUAL_DAYS:
+        return sign
+    claim = f"{sign.claim}, as on {days} days of the month before"
+    return replace(sign, claim=claim, weight=round(sign.weight * 0.5, 4))
 
 
 def is_settled(past: Mapping[str, Any] | None) -> bool:
