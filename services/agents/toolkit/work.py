@@ -70,8 +70,6 @@ class Work:
         self._records = None if recorded is None else Records(recorded)
         self._outcomes: dict[str, Citation | Refusal] = {}
         self._turns: dict[str, asyncio.Lock] = {}
-        #: tool -> how the last call of it was refused by its source
-        self.refusals: dict[str, ErrorCode] = {}
         self.findings: list[Finding] = []
         self.ruled_out: list[str] = []
         self.not_checked: list[str] = []
@@ -96,6 +94,12 @@ class Work:
         """The calls that brought no result, by tool and arguments."""
         found = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Refusal)]
         return sorted(found, key=lambda refusal: key_of(refusal.tool, refusal.arguments))
+
+    @property
+    def refusals(self) -> dict[str, ErrorCode]:
+        """Tool -> how its source refused a call of it."""
+        codes = ((refusal.tool, ERROR_CODES.get(refusal.code or "")) for refusal in self.refused)
+        return {tool: code for tool, code in codes if code is not None}
 
     async def use(self, tool: Tool[A], arguments: A) -> Citation | None:
         """Runs a tool and records it; None, with a note under `not_checked`, when it could not be run.
@@ -231,9 +235,6 @@ class Work:
         return "out of time" if utc_now() >= self._deadline else None
 
     def _note(self, refusal: Refusal) -> None:
-        code = ERROR_CODES.get(refusal.code or "")
-        if code is not None:
-            self.refusals[refusal.tool] = code
         note = f"{refusal.tool}: {refusal.reason}"
         if note not in self.not_checked:
             self.not_checked.append(note)
@@ -307,7 +308,9 @@ def _asked_at(handoff: Handoff | None) -> datetime:
         return utc_now()
     if handoff.recorded is not None:
         return handoff.recorded.asked_at
-    return handoff.deadline - timedelta(seconds=handoff.budget.seconds)
+    at = handoff.deadline - timedelta(seconds=handoff.budget.seconds)
+    # As a record gives it back.
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def _short(arguments: Any) -> str:

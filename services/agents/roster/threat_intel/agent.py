@@ -32,7 +32,6 @@ from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.sightings import SIGHTINGS, SightingsArguments
 from services.agents.toolkit.warninglists import warning_of
 from services.agents.toolkit.work import Work
-from shared.clock import utc_now
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.common import Observable, Severity
 from shared.contracts.intel_methods import (
@@ -84,7 +83,7 @@ class ThreatIntel:
         if evidence.alert is None and params.alert_id is not None:
             work.not_checked.append(f"the alert {quote(params.alert_id, 60)} was not found")
         iocs = [Observable(item.type, refang(item.value)) for item in evidence.iocs]
-        around = _moment(evidence)
+        around = _moment(evidence, work.asked_at)
         signs, known = await self._known(observables_of(evidence), around, work)
         sources = _sources(evidence, iocs)
         signs += _request_signs(evidence)
@@ -103,7 +102,7 @@ class ThreatIntel:
 
     async def lookup_indicators(self, params: IndicatorRequest, work: Work) -> IndicatorReport:
         """What is known of each observable; one that couldn't be looked up is unknown, with a note."""
-        at = params.at or utc_now()
+        at = params.at or work.asked_at
         looked_up = await work.use(LOOKUP_INTEL_TOOL, IntelArguments(observables=params.observables, at=at))
         if looked_up is None:
             return IndicatorReport(indicators=[], stored=0, not_checked=work.not_checked)
@@ -207,9 +206,9 @@ class ThreatIntel:
         return await work.use(SIGHTINGS, SightingsArguments(q=q, since=around - _BEFORE, until=around + _AFTER))
 
 
-def _moment(evidence: Evidence) -> datetime:
+def _moment(evidence: Evidence, asked_at: datetime) -> datetime:
     if evidence.alert is None:
-        return utc_now()
+        return asked_at
     return datetime.fromisoformat(evidence.alert["last_seen"])
 
 
