@@ -26,7 +26,7 @@ from shared.bus import Bus
 from shared.client import Client
 from shared.clock import new_id, utc_now
 from shared.contracts.agents import ANALYZE_THREAT, AnalyzeThreat, Assessment
-from shared.contracts.alerts import ALERT_CREATED, GET_ALERT, Alert, AlertChanged
+from shared.contracts.alerts import ALERT_CREATED, ALERT_UPDATED, GET_ALERT, Alert, AlertChanged
 from shared.contracts.common import Observable
 from shared.contracts.events import CloudEvent
 from shared.contracts.investigations import (
@@ -212,3 +212,47 @@ async def only(room: Room, alert_id: str) -> Investigation:
     page = await room.investigations.list_investigations(InvestigationQuery(alert_id=alert_id))
     assert len(page.items) == 1
     return page.items[0]
+
+
+def on(host: str, **changes: Any) -> dict[str, Any]:
+    """What an alert says that was seen on this host."""
+    return {"entities": {"host": host}, **changes}
+
+
+async def everything(room: Room) -> list[Investigation]:
+    """The newest investigations."""
+    return (await room.investigations.list_investigations(InvestigationQuery(limit=200))).items
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for a row."""
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - a row
+            await asyncio.sleep(0.02)
+
+
+def held(entered: asyncio.Event, go: asyncio.Event, agent: str, verdict: str = "malicious") -> Answer:
+    """An answer that waits for a test."""
+
+    async def answer(_params: AnalyzeThreat, _context: CallContext) -> Assessment:
+        entered.set()
+        await go.wait()
+        return assessed(agent, verdict)
+
+    return answer
+
+
+def benign(agent: str) -> Answer:
+    """An answer that finds nothing wrong."""
+
+    async def answer(_params: AnalyzeThreat, _context: CallContext) -> Assessment:
+        return assessed(agent, "benign")
+
+    return answer
+
+
+async def seen_again(room: Room, alert_id: str, count: int, **changes: Any) -> None:
+    """The event of an alert that counts more now, as the bus delivers it."""
+    data = AlertChanged(alert(alert_id, count=count, **changes), ["count"])
+    event = decode(event_bytes(ALERT_UPDATED, data, service="siem", event_id=new_id()), CloudEvent)
+    await room.investigations.on_alert_update(event, data)
