@@ -30,7 +30,7 @@ _HOST_CATEGORIES = frozenset({"process", "file", "registry", "driver", "library"
 _NETWORK_CATEGORIES = frozenset({"network", "intrusion_detection", "web"})
 _NETWORK_DATASETS = ("zeek", "suricata", "dns", "firewall", "netflow", "flow", "proxy", "nginx", "apache", "haproxy")
 _IDENTITY_CATEGORIES = frozenset({"authentication", "iam", "session"})
-_CLOUD_DATASETS = ("aws", "azure", "gcp", "google_workspace", "o365", "okta", "entra", "cloudtrail")
+_CLOUD_DATASETS = ("aws", "azure", "gcp", "google_workspace", "o365", "okta", "entra", "cloudtrail", "kubernetes")
 
 
 def _techniques(names: str) -> frozenset[str]:

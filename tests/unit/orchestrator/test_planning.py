@@ -118,6 +118,7 @@ def test_a_specialist_is_asked_when_its_kind_of_evidence_is_there(known: dict[st
         ({"dataset": "zeek.dns", "ecs": {"event.category": ["network"]}}, "network_analyst"),
         ({"dataset": "linux.auth", "ecs": {"event.category": "authentication"}}, "identity_analyst"),
         ({"dataset": "azure.signinlogs", "ecs": {}}, "cloud_analyst"),
+        ({"dataset": "kubernetes.audit", "ecs": {}}, "cloud_analyst"),
         ({"dataset": "windows.sysmon", "ecs": {"event.category": ["process"]}}, "endpoint_analyst"),
     ],
 )
