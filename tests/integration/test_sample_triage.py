@@ -53,6 +53,7 @@ async def test_a_linux_programme_is_read() -> None:
     "data",
     [
         pytest.param(pe()[:0x48], id="a header that breaks off"),
+        pytest.param(pe()[:0x44] + b"\xff\x7f" + pe()[0x46:], id="a machine that doesn't exist"),
         pytest.param(pe(more_sections=9_000), id="thousands of sections"),
         pytest.param(b"\x7fELF\x02\x01\x01" + b"\xff" * 4000, id="an ELF of nonsense"),
     ],

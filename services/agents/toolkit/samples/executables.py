@@ -46,7 +46,7 @@ def _pe(parsed: lief.PE.Binary, size: int) -> dict[str, Any]:
     clr = parsed.data_directory(lief.PE.DataDirectory.TYPES.CLR_RUNTIME_HEADER)
     return {
         "format": "pe",
-        "machine": header.machine.name.lower(),
+        "machine": _named(header.machine),
         "bits": 64 if optional.magic == lief.PE.PE_TYPE.PE32_PLUS else 32,
         "library": header.has_characteristic(lief.PE.Header.CHARACTERISTICS.DLL),
         "entry_point": optional.addressof_entrypoint,
@@ -89,7 +89,7 @@ def _elf(parsed: lief.ELF.Binary) -> dict[str, Any]:
     imports = [_text(symbol.name) for symbol in islice(parsed.imported_functions, _IMPORTS)]
     return {
         "format": "elf",
-        "machine": parsed.header.machine_type.name.lower(),
+        "machine": _named(parsed.header.machine_type),
         "bits": 64 if parsed.header.identity_class == lief.ELF.Header.CLASS.ELF64 else 32,
         "library": not parsed.has_interpreter and parsed.header.file_type == lief.ELF.Header.FILE_TYPE.DYN,
         "entry_point": parsed.header.entrypoint,
@@ -118,6 +118,11 @@ def _section(section: Any, *, writable: bool, executable: bool) -> dict[str, Any
         "writable": writable,
         "executable": executable,
     }
+
+
+def _named(value: Any) -> str:
+    """The name of a constant; lief gives a bare number where a header holds one that means nothing."""
+    return str(getattr(value, "name", value)).lower()
 
 
 def _text(name: str | bytes) -> str:
