@@ -1,6 +1,7 @@
 """What those hear who come after the votes: the others' word, the request for a plan, the request for a report. Pure.
 
-Everything is cut to what the contracts allow, so that an investigation never fails for being long.
+Everything is cut to what the contracts and one frame of 1 MiB allow, so that a long investigation ends like a short
+one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from shared.contracts.reports import (
 from shared.contracts.responses import ResponseRequest
 
 _PRIORS = 12
-_PRIOR_FINDINGS = 100
+_PRIOR_FINDINGS = 40
+_PRIOR_NOTES = 20
 _LIST = 200
 _LINES = 400
-_LINE = 4096
+_LINE = 500
 _CITATIONS = 1000
 #: Of each step: there are many, and most say the same.
 _OF_A_STEP = 50
@@ -48,9 +50,9 @@ def priors(rounds: Sequence[Round]) -> list[Prior]:
             confidence=answer.confidence,
             mitre_techniques=answer.mitre_techniques[:_LIST],
             iocs=answer.iocs[:_LIST],
-            findings=answer.findings[:_PRIOR_FINDINGS],
-            ruled_out=answer.ruled_out[:_LIST],
-            not_checked=answer.not_checked[:_LIST],
+            findings=sorted(answer.findings, key=lambda finding: -finding.confidence)[:_PRIOR_FINDINGS],
+            ruled_out=_lines(answer.ruled_out, _PRIOR_NOTES),
+            not_checked=_lines(answer.not_checked, _PRIOR_NOTES),
         )
         for agent, answer in list(said.items())[:_PRIORS]
     ]
@@ -105,7 +107,8 @@ def report_request(
         ruled_out=_lines(outcome.ruled_out),
         not_checked=_lines(outcome.not_checked),
         contradictions=contradictions,
-        plan=outcome.plan,
+        # The results that it rests on are named among the citations.
+        plan=None if outcome.plan is None else msgspec.structs.replace(outcome.plan, citations=[]),
     )
 
 
@@ -152,5 +155,5 @@ def _step(step: Stored) -> ReportedStep:
     )
 
 
-def _lines(lines: Sequence[str]) -> list[str]:
-    return [line[:_LINE] for line in lines[:_LINES]]
+def _lines(lines: Sequence[str], most: int = _LINES) -> list[str]:
+    return [line[:_LINE] for line in lines[:most]]

@@ -19,6 +19,7 @@ from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, Assessment, Budge
 from shared.contracts.claims import Citation, Finding
 from shared.contracts.common import SEVERITIES, Observable, Severity, Verdict
 from shared.contracts.investigations import DispatchRecord, StepStatus
+from shared.contracts.responses import ResponsePlan
 from shared.contracts.wire import decode, encode, to_builtins
 from tests.shapes import alert
 
@@ -165,6 +166,27 @@ def test_at_the_end_a_response_is_planned_and_then_the_report_written_with_it() 
     assert writing.params.plan is not None
     assert [told.agent for told in writing.params.steps] == [*asked, "incident_responder"]
     assert plan(case(), [*steps, step("report_writer", status="failed", method="write_report")]) == []
+
+
+def test_what_the_last_ones_hear_fits_one_frame_however_much_was_found() -> None:
+    cited = [
+        Citation(id=f"tr_{n}", agent="triage", tool="t", arguments={}, result="x" * 9000, executed_at=NOW)
+        for n in range(70)
+    ]
+    long = "a claim about something that was seen here " * 8
+    findings = [Finding(agent="triage", claim=f"{n} {long}", confidence=0.5, citations=["tr_1"]) for n in range(300)]
+    notes = [f"{n} {long * 12}" for n in range(500)]
+    said = answered(
+        findings=findings, ruled_out=notes, not_checked=notes, iocs=[Observable("url", f"u{n}") for n in range(200)]
+    )
+    said.citations = cited
+    steps = [step(agent, said) for agent in EVERYBODY[:8]]
+    hunting = plan(case(), steps)
+    steps += [step(agent, said) for agent in EVERYBODY[8:10]]
+    steps.append(step("incident_responder", ResponsePlan(steps=[], citations=cited), method="plan_response"))
+    [writing] = plan(case(), steps)
+    assert writing.params.plan.citations == []
+    assert max(len(encode(call.params)) for call in (*hunting, writing)) < 900 * 1024
 
 
 def test_an_ordinary_alert_gets_a_report_and_no_plan() -> None:
