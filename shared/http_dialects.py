@@ -1,4 +1,4 @@
-"""Refusals in the words of other products: each door that unmodified shippers use answers as its product would.
+"""Refusals in the words of other products: each door that unmodified clients use answers as its product would.
 
 One row for each product: which paths are its, and how it tells an AuroraError. The AURORA code goes along in the header
 X-Aurora-Error. To add a product, write its function and its row. This file knows no handler and no service.
@@ -120,6 +120,11 @@ def _otlp(error: AuroraError, request_type: str) -> Refusal:
     return Refusal(status, b"\x08" + bytes([number]) + b"\x12" + length + message, _PROTOBUF)
 
 
+def _mcp(error: AuroraError, _request_type: str) -> Refusal:
+    told = {"code": error.code.rpc_code, "message": _sentence(error), "data": {"code": error.code.code}}
+    return Refusal(error.code.status, encode({"jsonrpc": "2.0", "id": None, "error": told}))
+
+
 _LONGEST_STATUS = 1024
 #: HTTP status -> google.rpc.Code.
 _GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 3, 415: 3, 422: 3, 429: 8, 500: 13, 503: 14, 504: 4}
@@ -128,6 +133,7 @@ _DIALECTS: tuple[tuple[re.Pattern[str], Callable[[AuroraError, str], Refusal]], 
     (re.compile(r"/services/collector(/|$)"), _splunk),
     (re.compile(r"/loki/"), _loki),
     (re.compile(r"/v1/logs$"), _otlp),
+    (re.compile(r"/mcp$"), _mcp),
     # Its own paths begin with an underscore, at the root or after the name of an index.
     (re.compile(r"/$|/_|/[^/]+/_(bulk|doc|create)(/|$)"), _elasticsearch),
 )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
+from services.agents.mcp.hosting import Application, Hosted
+from services.agents.mcp.routes import routes
+from services.agents.mcp.service import ToolDesk
 from services.agents.roster.cloud_analyst.agent import CloudAnalyst
 from services.agents.roster.endpoint_analyst.agent import EndpointAnalyst
 from services.agents.roster.forensic_analyst.agent import ForensicAnalyst
@@ -24,6 +28,7 @@ from services.agents.toolkit.samples.sandbox import Sandbox
 from services.agents.toolkit.samples.stored import StoredSamples
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.thoughts import Thoughts
+from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.version import version
 from shared.client import Client
 from shared.clock import new_id, utc_now
@@ -82,7 +87,22 @@ async def start(platform: Platform) -> None:
     # Cancelled first of all when it stops: nobody calls an agent any more that is about to end.
     platform.spawn("registry", announce(bus, Registration(new_id(), version(), utc_now(), registered)))
     platform.spawn("fleet", Directory(others.follow).follow(bus))
-    await platform.serve([])
+    desk = ToolDesk(_tools(), around.sources, around.publish)
+    hosted = Hosted(lambda: _speaking(desk))
+    platform.spawn("mcp", hosted.run())
+    await platform.serve(routes(desk, hosted))
+
+
+def _tools() -> list[Tool[Any]]:
+    """What the specialists use, each once."""
+    return list({tool.name: tool for agent in ROSTER for tool in agent.tools}.values())
+
+
+def _speaking(desk: ToolDesk) -> Application:
+    # Imported when somebody speaks it: it costs a start a second or more, and 16 MB.
+    from services.agents.mcp.server import manager
+
+    return manager(desk)
 
 
 def _place(agent: str, settings: AgentsSettings) -> Place:

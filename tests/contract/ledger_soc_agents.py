@@ -88,7 +88,13 @@ ROWS: tuple[EndpointRequirement, ...] = (
             "tests/integration/test_fleet.py::test_every_citation_of_a_verdict_can_be_looked_up",
             "tests/integration/test_fleet.py::test_a_refused_call_is_kept_with_the_reason",
         ),
-        ("GET", "/api/v1/mcp/health", "MCP server health", "agents:read"),
+        (
+            "GET",
+            "/api/v1/mcp/health",
+            "MCP server health",
+            "agents:read",
+            "tests/integration/test_mcp.py::test_its_health_names_versions_and_tools",
+        ),
         ("GET", "/api/v1/inference/status", "Inference backend status", "agents:read"),
     ),
     *endpoints(

@@ -52,6 +52,7 @@ BESIDE_THE_PAGES = {
     "/api/v1/intel/sources/{name}": "issue 5, The roster: and how it is forgotten",
     "/api/v1/samples": "issue 5, The roster: static triage of stored bytes",
     "/api/v1/samples/{sha256}": "issue 5, The roster: and what it found",
+    "/mcp": "issue 5, The orchestrator: the MCP server",
     "/api/v1/agents": "issue 5, The protocol: agents come and go at run time; who is there, and which version",
     "/api/v1/investigations/{investigation_id}/replay": "issue 5, The orchestrator: `aurora replay INVESTIGATION`",
     "/api/v1/detections/placeholders": "issue 3, Detections: placeholders",

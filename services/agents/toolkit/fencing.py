@@ -5,6 +5,7 @@ Log fields, file names and decoded commands are written by attackers. A claim qu
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 _LENGTH = 200
@@ -26,4 +27,17 @@ def _escaped(character: str) -> str:
     if character != " " and unicodedata.category(character) in _HIDDEN:
         point = ord(character)
         return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+    return character
+
+
+def visible(document: str) -> str:
+    """A JSON document that says the same with its hidden characters written as JSON escapes."""
+    return "".join(map(_written, document))
+
+
+def _written(character: str) -> str:
+    if character.isascii() and character.isprintable():
+        return character
+    if unicodedata.category(character) in _HIDDEN:
+        return json.dumps(character)[1:-1]
     return character

@@ -20,11 +20,13 @@ from services.gateway.admission.domain import LimitName, Network, Quota
 from services.gateway.admission.service import Limits, Refusals
 from shared.contracts.catalog import ENDPOINTS
 from shared.contracts.constants import PUBLIC, Endpoint
+from shared.contracts.mcp import MCP
 from shared.errors import INSUFFICIENT_PERMISSIONS, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.http import ANONYMOUS, PRINCIPAL_ID
+from shared.http_dialects import is_foreign
 from shared.http_errors import uses_envelope
 from shared.identity import Principal
-from shared.loopback import host_is_loopback
+from shared.loopback import host_is_loopback, is_loopback
 from shared.security_headers import SECURITY_HEADERS, STRICT_TRANSPORT
 from shared.telemetry import DEPRECATED_REQUESTS
 
@@ -53,7 +55,8 @@ _BY_ROUTE: dict[tuple[str, str], AnyEndpoint] = {
     ("GET" if method == "WS" else method, path): endpoint for (method, path), endpoint in ENDPOINTS.items()
 }
 _LIMITS: dict[AnyEndpoint, LimitName | None] = {
-    endpoint: domain.limit_of(endpoint, of_soc=uses_envelope(endpoint.path)) for endpoint in ENDPOINTS.values()
+    endpoint: domain.limit_of(endpoint, of_soc=uses_envelope(endpoint.path) or is_foreign(endpoint.path))
+    for endpoint in ENDPOINTS.values()
 }
 
 
@@ -103,8 +106,10 @@ class Door:
 
     async def _admit(self, request: web.Request, endpoint: AnyEndpoint) -> None:
         limit = _LIMITS[endpoint]
-        if endpoint.method == "WS":
+        if endpoint.method == "WS" or endpoint is MCP:
             self._require_origin(request)
+        if endpoint is MCP:
+            self._require_own_name(request)
         principal = ANONYMOUS
         try:
             if endpoint.permission != PUBLIC:
@@ -131,7 +136,15 @@ class Door:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None or self._is_frontend(request) or domain.same_host(origin, request.host):
             return
-        raise AuroraError(INSUFFICIENT_PERMISSIONS, message="This origin may not open a WebSocket")
+        raise AuroraError(INSUFFICIENT_PERMISSIONS, message="Pages of this origin may not do this")
+
+    def _require_own_name(self, request: web.Request) -> None:
+        # A page may have its name bound anew to the loopback address, and so speak with what runs on its reader's own
+        # machine under one origin: MCP asks servers to look.
+        if hdrs.ORIGIN not in request.headers or self._is_frontend(request) or host_is_loopback(request.host):
+            return
+        if is_loopback(self.address_of(request)):
+            raise AuroraError(INSUFFICIENT_PERMISSIONS, message="This server isn't known by that name here")
 
     async def stamp(self, request: web.Request, response: web.StreamResponse) -> None:
         """Adds what every response carries; for the application's on_response_prepare."""

@@ -23,6 +23,9 @@ REQUEST_HEADERS = (
     "If-Modified-Since",
     "If-None-Match",
     "Last-Event-ID",
+    "MCP-Protocol-Version",
+    "Mcp-Method",
+    "Mcp-Name",
     "User-Agent",
     "X-Splunk-Request-Channel",
 )
