@@ -32,6 +32,8 @@ _OTHERS = frozenset(
         "ssh_attempts_exceeded", "pam_account",
     }
 )  # fmt: skip
+#: Programs that ask for a password inside a session.
+_WITHIN = frozenset({"sudo", "su", "cron", "crond", "pkexec", "polkitd", "runuser", "chsh", "passwd"})
 #: Windows: by the system, a task, a service, at the unlocked screen, from the cache.
 _LOCAL_TYPES = frozenset({"0", "4", "5", "7", "11", "13"})
 #: Entra ID asked for more, such as a second factor; the password was right and nothing failed yet.
@@ -50,7 +52,7 @@ _MANNER = (
 FIELDS = (
     *_MANNER,
     "event.action", "event.category", "event.type", "event.outcome", "event.code", "event.module", "user.name",
-    "source.ip", "source.domain", "host.name", "system.auth.count",
+    "source.ip", "source.domain", "host.name", "process.name", "system.auth.count",
     "okta.client.geographicalContext.geolocation.lat", "okta.client.geographicalContext.geolocation.lon",
     "azure.properties.location.geoCoordinates.latitude", "azure.properties.location.geoCoordinates.longitude",
     "azure.location.geoCoordinates.latitude", "azure.location.geoCoordinates.longitude",
@@ -58,10 +60,12 @@ FIELDS = (
 
 
 class Attempt(NamedTuple):
-    """One attempt to log in. `times` counts what a log folded into one line; `denied` is a refused second factor."""
+    """One attempt to log in. `times` counts what a log folded into one line; `denied` is a refused second factor; `log`
+    is the kind of record that tells of it."""
 
     at: datetime
     log_id: str
+    log: str
     user: str
     source: str
     host: str
@@ -73,14 +77,20 @@ class Attempt(NamedTuple):
 
 
 def attempts_in(events: Iterable[LogEvent]) -> list[Attempt]:
-    """The attempts among events, oldest first. Of PAM and sshd telling the same, sshd is believed."""
+    """The attempts among events, oldest first. One login is often told by several logs (sshd, PAM, two audit records):
+    of an account, source, host and outcome only the log that tells most is believed, so that none counts twice."""
     found = [attempt for event in events if (attempt := _attempt(event)) is not None]
-    by_sshd = {(item.user, item.host) for item, action in found if action == "ssh_login"}
-    told = [item for item, action in found if action != "pam_authentication" or (item.user, item.host) not in by_sshd]
-    return sorted(told, key=lambda attempt: (attempt.at, attempt.log_id))
+    told = _grouped(found, lambda item: (item.user, item.source, item.host, item.entered, item.denied))
+    believed = [item for group in told.values() for item in _most_told(group)]
+    return sorted(believed, key=lambda attempt: (attempt.at, attempt.log_id))
 
 
-def _attempt(event: LogEvent) -> tuple[Attempt, str] | None:
+def _most_told(group: Sequence[Attempt]) -> list[Attempt]:
+    logs = _grouped(group, lambda item: item.log)
+    return max(sorted(logs.items()), key=lambda pair: sum(item.times for item in pair[1]))[1]
+
+
+def _attempt(event: LogEvent) -> Attempt | None:
     ecs = event.ecs
     action, code = _text(ecs, "event.action"), _text(ecs, "event.code")
     outcome, user = _text(ecs, "event.outcome"), account_of(ecs)
@@ -93,24 +103,24 @@ def _attempt(event: LogEvent) -> tuple[Attempt, str] | None:
         or user.endswith("$")
     ):
         return None
-    if action in _OTHERS or code in _INTERRUPTED or _text(ecs, "winlog.logon.type") in _LOCAL_TYPES:
+    if action in _OTHERS or _text(ecs, "process.name") in _WITHIN:
+        return None
+    if code in _INTERRUPTED or _text(ecs, "winlog.logon.type") in _LOCAL_TYPES:
         return None
     source = next((text for name in ("source.ip", "source.domain") if (text := _text(ecs, name))), "")
     entered = outcome == "success" and not denied
-    return (
-        Attempt(
-            at=event.timestamp,
-            log_id=event.id,
-            user=user,
-            source="" if source in _HERE else source,
-            host=_text(ecs, "host.name"),
-            entered=entered,
-            denied=denied,
-            times=_count(ecs.get("system.auth.count")),
-            manner=tuple(_text(ecs, name).strip() for name in _MANNER),
-            place=place_of(source, ecs) if entered else None,
-        ),
-        action,
+    return Attempt(
+        at=event.timestamp,
+        log_id=event.id,
+        log=f"{event.dataset} {action}",
+        user=user,
+        source="" if source in _HERE else source,
+        host=_text(ecs, "host.name"),
+        entered=entered,
+        denied=denied,
+        times=_count(ecs.get("system.auth.count")),
+        manner=tuple(_text(ecs, name).strip() for name in _MANNER),
+        place=place_of(source, ecs) if entered else None,
     )
 
 

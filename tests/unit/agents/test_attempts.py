@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.agents.toolkit.attempts import attempts_in, tables
@@ -116,9 +116,16 @@ def test_what_is_no_attempt_at_a_password_is_not_counted(ecs: dict[str, Any]) ->
     assert attempts_in([login(1, ecs=ecs)]) == []
 
 
-def test_of_pam_and_sshd_telling_the_same_sshd_is_believed() -> None:
-    pam = {"event.action": "pam_authentication"}
-    assert len(attempts_in([login(1), login(2, ecs=pam), login(3, "bob", ecs=pam)])) == 2
+def test_a_login_that_several_logs_tell_of_counts_once() -> None:
+    pam, audit = {"event.action": "pam_authentication"}, {"event.action": "authenticated"}
+    tries = [login(1), login(1.1, ecs=audit), login(1.2, ecs=pam), login(9), login(9.1, ecs=audit)]
+    found = of(*tries, login(12, entered=True), login(12.1, entered=True, ecs=audit))
+    assert (found["failed"], found["entered"]) == (2, 1)
+    assert len(attempts_in([login(3, "bob", ecs=pam)])) == 1
+
+
+def test_a_password_asked_inside_a_session_opens_none() -> None:
+    assert attempts_in([login(1, ecs={"process.name": "sudo", "event.action": "authenticated"})]) == []
 
 
 def test_a_line_that_stands_for_many_counts_as_many() -> None:
@@ -151,6 +158,7 @@ _ATTEMPTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_ATTEMPTS, st.randoms(use_true_random=False))
 def test_the_order_in_which_events_are_read_changes_no_table(
     told: list[tuple[int, str, str, bool]], chance: random.Random

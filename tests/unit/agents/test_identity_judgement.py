@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.agents.roster.identity_analyst import judgement
@@ -81,6 +81,7 @@ def test_pushed_second_factors_speak_by_their_number(denied: int, accepted: bool
     assert least <= score(signs(accounts=[row])) <= most
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 50), st.booleans())
 def test_more_failures_never_speak_less(worst: int, more: int, before: int, even: bool) -> None:
     before = min(before, worst)

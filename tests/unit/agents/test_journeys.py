@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.agents.toolkit import geography
@@ -41,6 +41,7 @@ def test_distances_are_those_over_the_ground(one: Place, other: Place, km: float
     assert least_km(one, other) == pytest.approx(km, abs=2)
 
 
+@settings(deadline=None)
 @given(_PLACES, _PLACES)
 def test_a_distance_is_the_same_both_ways_and_never_longer_than_half_the_earth(one: Place, other: Place) -> None:
     assert 0 <= least_km(one, other) <= 20016
