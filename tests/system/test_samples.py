@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,8 +21,16 @@ from shared.bus import Bus
 from shared.config import read_secret
 from shared.contracts.agents import ANALYZE_THREAT, AnalyzeThreat
 from shared.contracts.common import Observable
-from shared.contracts.samples import GET_SAMPLE, SAMPLES_BUCKET, STORE_SAMPLE, TRIAGE_SAMPLE, Sample, TriageSample
-from shared.errors import NOT_FOUND, VALIDATION, AuroraError
+from shared.contracts.samples import (
+    GET_SAMPLE,
+    MAX_SAMPLE_BYTES,
+    SAMPLES_BUCKET,
+    STORE_SAMPLE,
+    TRIAGE_SAMPLE,
+    Sample,
+    TriageSample,
+)
+from shared.errors import NOT_FOUND, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, VALIDATION, AuroraError
 from shared.objects import Objects
 from shared.rpc import Peer
 from tests.stack import Stack, data_folder, running_stack
@@ -95,8 +104,20 @@ async def test_the_same_bytes_are_kept_once(stack: Stack) -> None:
     assert answers[0][1]["sha256"] == sha256_of(data)
 
 
-async def test_a_large_sample_comes_back_whole(stack: Stack, api: Session) -> None:
-    data = pe(code=dense(3_000_000, seed=9), functions=INJECTION, writable_code=True)
+async def test_what_is_too_large_or_of_another_type_is_refused(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.admin_token()}"}
+    url = stack.runtime.gateway + STORE_SAMPLE.path
+    octets, large = "application/octet-stream", b"\0" * (MAX_SAMPLE_BYTES + 1)
+    async with aiohttp.ClientSession(headers=headers) as http:
+        async with http.post(url, data=io.BytesIO(large), headers={"Content-Type": octets}) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (413, PAYLOAD_TOO_LARGE.code)
+        async with http.post(url, data=b"{}", headers={"Content-Type": "application/json"}) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (415, UNSUPPORTED_MEDIA_TYPE.code)
+
+
+async def test_the_largest_sample_comes_back_whole(stack: Stack, api: Session) -> None:
+    start = pe(code=dense(1_000_000, seed=9), functions=INJECTION, writable_code=True)
+    data = start.ljust(MAX_SAMPLE_BYTES, b"\0")
     await api.call(STORE_SAMPLE, body=data)
     report = (await analysed(api, data)).analysis
     assert report is not None
