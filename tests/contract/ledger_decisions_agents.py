@@ -96,6 +96,7 @@ _AGENTS = (
             "Every claim in a verdict cites a stored tool result, or is dropped",
             "tests/unit/orchestrator/test_merge.py::test_a_claim_that_cites_nothing_that_was_delivered_is_dropped",
             "tests/system/test_path.py::test_the_verdict_rests_on_stored_tool_results_of_every_specialist",
+            "tests/integration/test_fleet.py::test_every_citation_of_a_verdict_can_be_looked_up",
         ),
         ("no model", "Verdicts are the same with no model configured, but for the prose"),
     ),

@@ -8,18 +8,27 @@ from typing import Any
 
 import msgspec
 import orjson
+import pytest
 
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool, described
 from services.agents.toolkit.version import version
 from services.agents.toolkit.work import Work
+from shared.client import Client
 from shared.content import canonical, content_address, refusal_address
-from shared.contracts.agents import NOT_RECORDED, Assessment, Handoff, Recorded
-from shared.contracts.constants import SIEM_READ
+from shared.contracts.agents import ANALYZE_THREAT, NOT_RECORDED, AnalyzeThreat, Assessment, Handoff, Recorded
+from shared.contracts.common import Observable
+from shared.contracts.constants import SIEM_READ, Method
 from shared.contracts.wire import encode
 from shared.errors import ALERT_NOT_FOUND, AuroraError
 from shared.rpc import CallContext
 from tests.unit.agents.agent_kit import NOW, Told, context, work
+
+
+@pytest.fixture
+def told() -> Told:
+    """A publisher that remembers."""
+    return Told()
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -123,6 +132,40 @@ async def test_a_call_that_is_not_recorded_is_not_made_but_named() -> None:
     assert run.ran == 1
     [missing] = again.refused
     assert (missing.tool, missing.arguments, missing.reason) == ("count", {"value": 3}, NOT_RECORDED)
+
+
+class Neighbour:
+    """Another agent, somewhere, that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def place(self, agent: str) -> str | None:
+        return f"ws://{agent}/"
+
+    async def call(
+        self, agent: str, _method: Method[Any, Any], _params: Any, *, handoff: Handoff, timeout: float
+    ) -> Any:
+        assert (handoff.to, timeout > 0) == (agent, True)
+        self.asked += 1
+        return Assessment(severity="high", confidence=0.9, mitre_techniques=["T1071"], iocs=[], verdict="malicious")
+
+
+async def test_what_another_agent_answered_is_replayed_without_asking_it(told: Told) -> None:
+    neighbour, params = Neighbour(), AnalyzeThreat(iocs=[Observable("ip", "192.0.2.7")])
+
+    async def asking(call: CallContext) -> tuple[Work, Assessment]:
+        doing = Work("triage", call, Sources(Client("http://nowhere.invalid")), told.publish, neighbour)
+        answer = await doing.hand_off("threat_intel", ANALYZE_THREAT, params, reason="who knows it?")
+        assert answer is not None
+        await doing.find("another says so", 0.9, answer.citation)
+        return doing, answer.result
+
+    first, heard = await asking(context())
+    again, heard_again = await asking(replayed(assessment(first)))
+    assert neighbour.asked == 1
+    assert (heard, first.findings) == (heard_again, again.findings)
+    assert canonical(assessment(first)) == canonical(assessment(again))
 
 
 async def test_a_replay_is_silent_and_keeps_the_time_of_the_question() -> None:
