@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.streams.domain import STREAMS, Position, Ring, frame, position, stream_of
+from services.gateway.streams.domain import STREAMS, Position, Ring, frame, position, stream_at, stream_of
+from shared.contracts.agents import AGENT_IDS
+from shared.contracts.fleet import WS_AGENT_TOOL_CALLS
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS
+from shared.errors import AGENT_NOT_FOUND, AuroraError
 
 NOW = datetime(2026, 6, 14, 12, tzinfo=UTC)
 
@@ -117,3 +120,18 @@ def test_each_subject_is_shown_by_its_stream() -> None:
     assert stream_of("aurora.agents.triage.thoughts") is STREAMS[WS_AGENT_THOUGHTS]
     for other in ("aurora.agents.thoughts", "aurora.agents.a.b.thoughts", "aurora.alerts", "aurora.audit.recorded", ""):
         assert stream_of(other) is None
+
+
+def test_each_agent_has_a_stream_of_its_tool_calls() -> None:
+    for agent in AGENT_IDS:
+        stream = stream_at(WS_AGENT_TOOL_CALLS, {"agent_id": agent})
+        assert stream.subjects == [f"aurora.agents.{agent}.tool-calls"]
+        assert stream_of(stream.subjects[0]) is stream
+    assert stream_at(WS_ALERTS, {}) is STREAMS[WS_ALERTS]
+
+
+def test_the_tool_calls_of_an_agent_that_nobody_knows_are_not_found() -> None:
+    with pytest.raises(AuroraError) as refusal:
+        stream_at(WS_AGENT_TOOL_CALLS, {"agent_id": "nobody"})
+    assert refusal.value.code is AGENT_NOT_FOUND
+    assert stream_of("aurora.agents.nobody.tool-calls") is None
