@@ -25,16 +25,18 @@ from shared.contracts.reports import (
     ReportRequest,
 )
 from shared.contracts.responses import ResponseRequest
+from shared.contracts.wire import encode
 
 _PRIORS = 12
 _PRIOR_FINDINGS = 40
 _PRIOR_NOTES = 20
 _LIST = 200
-_LINES = 400
+_FINDINGS = 400
 _LINE = 500
 _CITATIONS = 1000
-#: Of each step: there are many, and most say the same.
-_OF_A_STEP = 50
+#: How many findings and notes a report is asked for with, and how many of each step: the first that fits.
+_SHARES = ((400, 50), (200, 10), (60, 2))
+_MOST_BYTES = 800 * 1024
 _ENTITY = 1024
 _ENTITY_KIND = 64
 
@@ -76,7 +78,7 @@ def response_request(
         entities=_entities([*subjects, *earlier]),
         iocs=outcome.iocs[:_LIST],
         mitre_techniques=outcome.mitre_techniques[:_LIST],
-        findings=outcome.findings[:_LINES],
+        findings=outcome.findings[:_FINDINGS],
         prior=list(prior),
     )
 
@@ -84,7 +86,17 @@ def response_request(
 def report_request(
     identifier: str, subjects: Sequence[Subject], outcome: Outcome, steps: Sequence[Stored]
 ) -> ReportRequest:
-    """What `write_report` is asked with. Raises ValueError without a verdict."""
+    """What `write_report` is asked with, as much of it as fits. Raises ValueError without a verdict."""
+    requests = (_request(identifier, subjects, outcome, steps, most, of_step) for most, of_step in _SHARES)
+    request = next(requests)
+    while len(encode(request)) > _MOST_BYTES and (smaller := next(requests, None)) is not None:
+        request = smaller
+    return request
+
+
+def _request(
+    identifier: str, subjects: Sequence[Subject], outcome: Outcome, steps: Sequence[Stored], most: int, of_step: int
+) -> ReportRequest:
     if outcome.verdict is None or outcome.severity is None or outcome.confidence is None:
         raise ValueError("a report needs a verdict")
     cited = [
@@ -100,12 +112,12 @@ def report_request(
         confidence=outcome.confidence,
         mitre_techniques=outcome.mitre_techniques[:_LIST],
         iocs=outcome.iocs[:_LIST],
-        findings=outcome.findings[:_LINES],
+        findings=outcome.findings[:most],
         citations=cited,
         alerts=[told for subject in subjects if (told := _alert(subject)) is not None],
-        steps=[_step(step) for step in steps][:_LIST],
-        ruled_out=_lines(outcome.ruled_out),
-        not_checked=_lines(outcome.not_checked),
+        steps=[_step(step, of_step) for step in steps][:_LIST],
+        ruled_out=_lines(outcome.ruled_out, most),
+        not_checked=_lines(outcome.not_checked, most),
         contradictions=contradictions,
         # The results that it rests on are named among the citations.
         plan=None if outcome.plan is None else msgspec.structs.replace(outcome.plan, citations=[]),
@@ -136,7 +148,7 @@ def _alert(subject: Subject) -> ReportedAlert | None:
     )
 
 
-def _step(step: Stored) -> ReportedStep:
+def _step(step: Stored, most: int) -> ReportedStep:
     record = step.record
     voted = record.method == ANALYZE_THREAT.name and record.status == "completed"
     answer = msgspec.convert(record.result, Assessment) if voted else None
@@ -148,12 +160,12 @@ def _step(step: Stored) -> ReportedStep:
         error=record.error,
         verdict=None if answer is None else answer.verdict,
         confidence=None if answer is None else answer.confidence,
-        mitre_techniques=[] if answer is None else answer.mitre_techniques[:_OF_A_STEP],
-        iocs=[] if answer is None else answer.iocs[:_OF_A_STEP],
-        ruled_out=[] if answer is None else _lines(answer.ruled_out[:_OF_A_STEP]),
-        not_checked=[] if answer is None else _lines(answer.not_checked[:_OF_A_STEP]),
+        mitre_techniques=[] if answer is None else answer.mitre_techniques[:most],
+        iocs=[] if answer is None else answer.iocs[:most],
+        ruled_out=[] if answer is None else _lines(answer.ruled_out, most),
+        not_checked=[] if answer is None else _lines(answer.not_checked, most),
     )
 
 
-def _lines(lines: Sequence[str], most: int = _LINES) -> list[str]:
+def _lines(lines: Sequence[str], most: int) -> list[str]:
     return [line[:_LINE] for line in lines[:most]]
