@@ -8,6 +8,7 @@ import pytest
 
 from services.agents.roster.threat_hunter.judgement import (
     elsewhere,
+    is_alone,
     is_widespread,
     knowledge,
     landing_signs,
@@ -54,6 +55,12 @@ def test_hosts_are_one_by_their_short_name_unless_both_are_told_in_full(one: str
 
 def test_elsewhere_leaves_the_alerts_own_hosts_out() -> None:
     assert elsewhere(seen_on("web01", "WEB02.example.org", "db01"), ["web01.example.org", "web02"]) == ["db01"]
+
+
+def test_a_host_is_alone_when_no_other_sent_logs() -> None:
+    assert is_alone(seen_on("web01", "WEB01.example.org"), ["web01"])
+    assert not is_alone(seen_on("web01", "db01"), ["web01"])
+    assert not is_alone(seen_on("web01", more=True), ["web01"])
 
 
 def test_what_half_of_the_hosts_have_is_widespread_but_on_a_small_estate_nothing_is() -> None:

@@ -68,20 +68,27 @@ class ThreatHunter:
         hosts, level = _hosts(evidence), evidence.level
         if not hosts:
             return await undetermined([], evidence.iocs, level, "the alert names no host to look beyond", work)
-        signs = await self._spread(evidence, hosts, params.prior, work)
-        signs += await self._landings(evidence, hosts[0], work)
+        first, last = _times(evidence)
+        talking = await work.use(TALKING_HOSTS, TalkingArguments(since=first - _BEFORE, until=last + _AFTER))
+        signs: list[Sign] = []
+        if talking is not None and judgement.is_alone(talking.result, hosts):
+            work.ruled_out.append(
+                "anything on other hosts: none sent logs from an hour before the alert to a day after"
+            )
+        else:
+            signs += await self._spread(evidence, hosts, talking, params.prior, work)
+            signs += await self._landings(evidence, hosts[0], work)
         signs += await self._rule(evidence, hosts[0], work)
         if not any(sign.weight for sign in signs):
             return await undetermined(signs, evidence.iocs, level, "nothing of it was found on other hosts", work)
         return await assess(signs, evidence.iocs, level, work, clean=0.0)
 
-    async def _spread(self, evidence: Evidence, hosts: Sequence[str], prior: Sequence[Prior], work: Work) -> list[Sign]:
+    async def _spread(
+        self, evidence: Evidence, hosts: Sequence[str], talking: Citation | None, prior: Sequence[Prior], work: Work
+    ) -> list[Sign]:
         leads = leads_of(evidence, prior)
         if not leads:
             work.not_checked.append("nothing in the alert can be looked for elsewhere")
-            return []
-        first, last = _times(evidence)
-        talking = await work.use(TALKING_HOSTS, TalkingArguments(since=first - _BEFORE, until=last + _AFTER))
         found = await asyncio.gather(*(self._lead(lead, evidence, hosts, talking, prior, work) for lead in leads))
         return [sign for signs in found for sign in signs]
 
@@ -175,7 +182,7 @@ class ThreatHunter:
         if lead is None:
             work.not_checked.append(f"{observable.type} {quote(observable.value, 80)} can't be looked for")
             return
-        arguments = PivotArguments(kind=lead.kind, value=lead.value, since=params.since, until=params.until)
+        arguments = PivotArguments(kind=lead.kind, value=lead.value, since=params.since, until=params.until, times=True)
         seen = await work.use(PIVOT, arguments)
         if seen is None:
             return

@@ -69,6 +69,11 @@ def elsewhere(result: Mapping[str, Any], hosts: Collection[str]) -> list[str]:
     return [name for name in result["hosts"] if not any(same_host(name, host) for host in hosts)]
 
 
+def is_alone(talking: Mapping[str, Any], hosts: Collection[str]) -> bool:
+    """Whether no other host sent logs at all."""
+    return not talking["more_hosts"] and not elsewhere(talking, hosts)
+
+
 def is_widespread(result: Mapping[str, Any], talking: Mapping[str, Any] | None) -> bool:
     """Whether so many of the hosts that talk have the value that it tells nothing. On a small estate nothing is."""
     if result["more_hosts"]:

@@ -33,12 +33,13 @@ _LOGGED_IN = '("logged-in" or "ssh_login" or "logged-in-explicit" or "started-se
 
 
 class PivotArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """A value of a kind; `since` included, `until` not."""
+    """A value of a kind; `since` included, `until` not. `times` asks when it was seen first, too, and how often."""
 
     kind: PivotKind
     value: _Value
     since: datetime
     until: datetime
+    times: bool = False
 
 
 class TalkingArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,27 +100,30 @@ _SEARCHES: Mapping[PivotKind, Callable[[str], str]] = {
 
 async def _pivot(arguments: PivotArguments, sources: Sources) -> Any:
     q = f"{_SEARCHES[arguments.kind](arguments.value)} host.name:*"
-    page = await sources.page(_counting(q, arguments.since, arguments.until))
-    counts = () if page.histogram is UNSET else page.histogram
+    page = await sources.page(_counting(q, arguments.since, arguments.until, times=arguments.times))
     hosts = _hosts(page)
-    return {
-        "count": sum(item.count for item in counts),
+    result: dict[str, Any] = {
         "hosts": hosts,
         "more_hosts": len(hosts) >= _TOP,
-        "first_seen": format_time(max(counts[0].time, arguments.since)) if counts else None,
         "last_seen": format_time(page.items[0].timestamp) if page.items else None,
         "latest": [_brief(event) for event in page.items],
     }
+    if page.histogram is not UNSET:
+        counts = page.histogram
+        result["count"] = sum(item.count for item in counts)
+        result["first_seen"] = format_time(max(counts[0].time, arguments.since)) if counts else None
+    return result
 
 
 async def _talking(arguments: TalkingArguments, sources: Sources) -> Any:
-    page = await sources.page(_counting("host.name:*", arguments.since, arguments.until))
+    page = await sources.page(_counting("host.name:*", arguments.since, arguments.until, times=False))
     hosts = _hosts(page)
     return {"hosts": hosts, "more_hosts": len(hosts) >= _TOP}
 
 
-def _counting(q: str, since: datetime, until: datetime) -> LogQuery:
-    return LogQuery(q=q, since=since, until=until, limit=1, histogram="1h", top="host.name")
+def _counting(q: str, since: datetime, until: datetime, *, times: bool) -> LogQuery:
+    histogram = "1h" if times else None
+    return LogQuery(q=q, since=since, until=until, limit=1, histogram=histogram, top="host.name")
 
 
 def _hosts(page: LogPage) -> dict[str, int]:
@@ -157,7 +161,8 @@ async def _rule_elsewhere(arguments: RuleArguments, sources: Sources) -> Any:
     return {"hosts": dict(sorted(hosts.items())[:_MAX_LOGONS]), "complete": len(alerts) < _MAX_ALERTS}
 
 
-#: {count, hosts: {host: count}, more_hosts, first_seen (to the hour), last_seen, latest: [one event]}
+#: {hosts: {host: count}, more_hosts, last_seen, latest: [one event]}; with `times` also count and first_seen (to the
+#: hour)
 PIVOT = Tool("pivot", "On which hosts a value was seen, how often and when", PivotArguments, SIEM_READ, _pivot)
 #: {hosts: {host: count}, more_hosts}
 TALKING_HOSTS = Tool("talking_hosts", "Which hosts sent logs", TalkingArguments, SIEM_READ, _talking)

@@ -31,9 +31,13 @@ _READ: tuple[tuple[str, str, int], ...] = (
         1,
     ),
     ("process starts", "event.category:process event.type:start", 2),
-    ("scripts", 'event.action:("powershell-script-block" or "powershell-module" or typed)', 1),
     ("logons and accounts", "event.category:(authentication or session or iam)", 1),
-    ("services and settings", "event.category:(configuration or driver or host)", 1),
+    (
+        "scripts, services and settings",
+        'event.action:("powershell-script-block" or "powershell-module" or typed)'
+        " or event.category:(configuration or driver or host)",
+        2,
+    ),
     ("file changes", "event.category:file event.type:(creation or change or deletion)", 1),
     ("registry changes", "event.category:registry", 1),
     ("connections", "event.category:network", 1),
