@@ -112,6 +112,15 @@ async def test_json_rpc_2_calls_an_agent(packages: Path, agent: Server) -> None:
     assert got["afterwards"] == "triage"
 
 
+async def test_what_a_port_serves_is_an_openrpc_document(packages: Path, agent: Server, tmp_path: Path) -> None:
+    async with kit.raw(agent) as socket:
+        reply = await kit.ask(socket, {"jsonrpc": "2.0", "method": "rpc.discover", "id": 1})
+    file = tmp_path / "openrpc.json"
+    file.write_text(json.dumps(reply["result"]), encoding="utf-8")
+    found = await run_node(packages, "openrpc_document.js", str(file))
+    assert found == {"valid": True, "errors": [], "refusesNonsense": True}
+
+
 async def test_our_peer_calls_a_jayson_server(packages: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         "node",
