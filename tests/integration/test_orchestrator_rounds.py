@@ -1,4 +1,4 @@
-"""Alerts that belong together share an investigation, which goes on in rounds; the queue; and what people decide."""
+"""Alerts that belong together share an investigation, which goes on in rounds, also when a worker dies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ import pytest_asyncio
 from services.orchestrator.investigations import queue_store
 from shared.clock import utc_now
 from shared.contracts.events import CloudEvent
-from shared.contracts.investigations import (
-    INVESTIGATION_UPDATED,
-    InvestigationDecision,
-)
+from shared.contracts.investigations import INVESTIGATION_UPDATED
 from shared.contracts.wire import decode
 from shared.rpc import CallContext
 from tests.orchestrator import (
@@ -31,8 +28,6 @@ from tests.orchestrator import (
     until,
 )
 from tests.stack import Servers
-
-WHY = InvestigationDecision(reason="because")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
