@@ -183,6 +183,18 @@ async def test_what_many_hosts_call_regularly_belongs_to_the_estate(estate: Esta
     assert "of the estate talk to it" in str(judged.ruled_out)
 
 
+async def test_a_beacon_of_a_source_too_busy_to_be_read_is_told(estate: Estate, net: Net, now: datetime) -> None:
+    chance = random.Random(6)
+    busy = (
+        zeek(now - HOUR * chance.random(), net.inside(), net.inside(200 + chance.randrange(9))) for _ in range(4200)
+    )
+    await estate.keeps(busy)
+    ids = await estate.keeps(zeek(at, net.inside(), net.outside()) for at in regular(now, 600, 60))
+    judged = await estate.assessed(ids[0])
+    assert any("60 times, every 600 s" in finding.claim for finding in judged.findings), judged.findings
+    assert any("only the newest connections" in note for note in judged.not_checked)
+
+
 async def test_a_port_scan_inside_is_told(estate: Estate, net: Net, now: datetime) -> None:
     start = now - 2 * MINUTE
     ids = await estate.keeps(

@@ -17,7 +17,7 @@ import msgspec
 from services.orchestrator.samples import store
 from shared.clock import utc_now
 from shared.contracts.investigations import DispatchRecord, DispatchRequest
-from shared.contracts.samples import TRIAGE_SAMPLE, Sample, SampleReceipt, SampleReport, alias_of
+from shared.contracts.samples import TRIAGE_SAMPLE, Sample, SampleReceipt, SampleReport, alias_of, masked
 from shared.errors import NOT_FOUND, AuroraError, field_error
 from shared.identity import Principal, service_principal
 from shared.log import get_logger
@@ -61,7 +61,7 @@ class SamplesService:
             if known.analysis is None and await store.due_again(self._database, sha256, utc_now()):
                 self._new.set()
             return SampleReceipt(sha256=sha256, size=known.size, stored_at=known.stored_at), False
-        await self._objects.put(sha256, data)
+        await self._objects.put(sha256, masked(data))
         for other in (md5, sha1):
             await self._objects.put(alias_of(other), sha256.encode())
         sample = Sample(sha256=sha256, md5=md5, sha1=sha1, size=len(data), stored_at=utc_now(), stored_by=caller.id)

@@ -19,6 +19,7 @@ from services.agents.toolkit.samples.facts import basics, entropy, kind_of, said
 from services.agents.toolkit.samples.imports import groups, groups_in
 from services.agents.toolkit.signs import MALICIOUS_FROM, SUSPICIOUS_FROM, WEAK_BELOW, score
 from shared.contracts.common import Observable
+from shared.contracts.samples import masked
 from tests.unit.agents.agent_kit import citation, event
 from tests.unit.agents.small_programmes import dense, pe
 
@@ -61,6 +62,12 @@ def test_any_bytes_have_facts(data: bytes) -> None:
     assert found["sha256"] == hashlib.sha256(data).hexdigest()
     assert 0 <= found["entropy"] <= 8
     assert said(data)["strings"] >= 0
+
+
+@given(st.binary(max_size=4096))
+def test_bytes_come_back_from_their_mask(data: bytes) -> None:
+    assert masked(masked(data)) == data
+    assert not data or masked(data) != data
 
 
 def test_packed_bytes_are_dense_and_text_is_not() -> None:

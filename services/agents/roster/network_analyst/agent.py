@@ -38,6 +38,7 @@ from shared.contracts.network_analysis import ANALYZE_DNS, FIND_BEACONS
 
 _BEFORE, _AFTER = timedelta(hours=24), timedelta(hours=1)
 _MAX_BEACONS = 5
+_MAX_CLOSER = 2
 _MAX_RARE = 4
 #: What is left of a sign about another destination than the alert's own: the same host at the same time.
 _ELSEWHERE = 0.8
@@ -96,7 +97,8 @@ class NetworkAnalyst:
         if flows is not None:
             names = {} if asked is None else asked.result.get("names", {})
             signs += judgement.scan_signs(flows)
-            signs += await self._beacons(flows, names, at, focus, work)
+            for found in [flows, *await self._closer(subject, flows, focus, since, until, work)]:
+                signs += await self._beacons(found, names, at, focus, work)
         if asked is not None:
             signs += _dns_signs(asked, focus, work)
         if uploads is not None:
@@ -104,6 +106,21 @@ class NetworkAnalyst:
             work.ruled_out += judged.ruled_out
             signs += judged.signs
         return signs, sum(found.result.get("seen", 0) for found in (flows, asked) if found is not None)
+
+    async def _closer(
+        self, subject: Subject, flows: Citation, focus: frozenset[str], since: datetime, until: datetime, work: Work
+    ) -> list[Citation]:
+        """Of a source too busy to be read to the end, what it had with the alert's own destinations."""
+        if flows.result.get("complete", False) or subject.field == "destination.ip":
+            return []
+        found = []
+        for address in sorted(filter(known.is_public, focus))[:_MAX_CLOSER]:
+            arguments = FlowArguments(
+                field=subject.field, value=subject.value, since=since, until=until, destination=address
+            )
+            citation = await work.use(NETWORK_FLOWS, arguments)
+            found += [] if citation is None else [citation]
+        return found
 
     async def _of_source(
         self, subject: Subject, flows: Citation | None, since: datetime, until: datetime, work: Work

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from services.agents.toolkit.samples.sandbox import Sandbox
-from shared.contracts.samples import MAX_SAMPLE_BYTES, alias_of
+from shared.contracts.samples import MAX_SAMPLE_BYTES, alias_of, masked
 from shared.objects import Objects
 
 _SHA256 = 64
@@ -27,7 +27,8 @@ class StoredSamples:
             if named is None:
                 return None
             sha256 = named.decode("ascii", "replace")
-        data = await self._objects.get(sha256, MAX_SAMPLE_BYTES)
+        kept = await self._objects.get(sha256, MAX_SAMPLE_BYTES)
+        data = None if kept is None else masked(kept)
         if data is None or hashlib.sha256(data).hexdigest() != sha256:
             return None
         # Also when the process said nothing at all.
