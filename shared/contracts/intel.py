@@ -11,7 +11,14 @@ from msgspec import Meta
 from shared.contracts.common import Observable, Page, PageQuery
 from shared.contracts.constants import SIEM_READ, SIEM_WRITE, Endpoint
 from shared.contracts.logs import SourceName
-from shared.errors import MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, UNAVAILABLE, VALIDATION
+from shared.errors import (
+    MALFORMED_REQUEST,
+    NOT_FOUND,
+    PAYLOAD_TOO_LARGE,
+    UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    VALIDATION,
+)
 
 #: stix: a 2.1 bundle; misp: events of MISP; csv: columns by their names; text: one value a line; kev: CISA's catalogue
 #: (JSON or CSV); warninglist: benign values as MISP's lists have them.
@@ -185,7 +192,7 @@ IMPORT_INTEL = Endpoint(
     query=IntelImportQuery,
     body=bytes,
     returns=IntelReport,
-    errors=(MALFORMED_REQUEST, VALIDATION, PAYLOAD_TOO_LARGE, UNAVAILABLE),
+    errors=(MALFORMED_REQUEST, VALIDATION, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNAVAILABLE),
     tag=_TAG,
     consumes=("application/json", "text/csv", "text/plain", "application/octet-stream"),
     max_body=64 * 1024 * 1024,

@@ -231,13 +231,14 @@ async def test_what_brings_nothing_is_named_and_the_rest_is_taken(running: Siem)
         feeds.indicator("[file:size > 5]"),
         feeds.indicator("[url:value = 'http://" + "a" * 20_000 + "']"),
         feeds.indicator("[" * 5000),
+        feeds.indicator("[file:name = 'a\x00b' AND domain-name:value = 'x.example']"),
         {"type": "indicator", "id": "indicator--1", "pattern": 5},
         feeds.indicator("rule x { condition: true }", pattern_type="yara"),
     )
     report = await bring(running, body, name)
-    assert (report.imported, report.skipped) == (1, 5)
-    assert len(report.problems) == 5
-    assert sum(report.reasons.values()) == 5
+    assert (report.imported, report.skipped) == (1, 6)
+    assert len(report.problems) == 6
+    assert sum(report.reasons.values()) == 6
 
 
 @pytest.mark.parametrize(

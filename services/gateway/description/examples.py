@@ -65,6 +65,9 @@ BODIES: Mapping[str, Any] = {
     },
     "HuntRunRequest": {"parameters": {"shell": "bash"}},
     "HuntUpdate": {"range_hours": 48},
+    "IntelLookup": {
+        "observables": [{"type": "domain", "value": "evil.example"}, {"type": "ip", "value": "203.0.113.7"}]
+    },
     "InvestigateRequest": {"alert_id": "ALRT-2026-000001", "reason": "a second look"},
     "InvestigationDecision": {"reason": "the host is rebuilt today"},
     "PlaceholderUpdate": {"values": ["dc01", "dc02"], "description": "Domain controllers"},
@@ -93,6 +96,12 @@ RAW: Mapping[str, Mapping[str, Any]] = {
         "application/json": [{"message": "Failed password for root from 203.0.113.7 port 4242 ssh2", "host": "web01"}],
         "application/x-ndjson": '{"message": "session opened for user root", "host": "web01"}\n',
         "text/plain": "Jun 14 12:00:00 web01 sshd[812]: Failed password for root from 203.0.113.7 port 4242 ssh2\n",
+    },
+    "/api/v1/intel/import": {
+        "application/json": {"type": "bundle", "id": "bundle--0198c0de-0000-7000-8000-000000000001", "objects": []},
+        "text/csv": "indicator,type,confidence\nevil.example,domain,80\n",
+        "text/plain": "203.0.113.7\nevil.example\n",
+        "application/octet-stream": "203.0.113.7\nevil.example\n",
     },
     "/_bulk": {"*/*": '{"create": {"_index": "logs"}}\n{"message": "session opened for user root"}\n'},
     "/{index}/_bulk": {"*/*": '{"create": {}}\n{"message": "session opened for user root"}\n'},

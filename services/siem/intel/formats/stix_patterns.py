@@ -47,6 +47,8 @@ def ways_of(pattern: str) -> list[Way]:
     """The alternatives of a pattern, each the comparisons that must hold together. Raises PatternError."""
     if len(pattern) > _MAX_PATTERN:
         raise PatternError("the pattern is longer than 16 KiB")
+    if "\x00" in pattern:
+        raise PatternError("the pattern has a character U+0000")
     one = _ONE.fullmatch(pattern)
     if one is not None:
         return [(Comparison(*one.groups()),)]
