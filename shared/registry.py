@@ -89,10 +89,10 @@ class Directory:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             # Who can't be heard isn't silent: while NATS is away the last that was known holds.
-            if await bus.answers(BEAT_SECONDS):
-                self.drop_silent()
-            else:
+            if not bus.is_connected or (self.silent() and not await bus.answers(BEAT_SECONDS)):
                 self.pardon()
+            else:
+                self.drop_silent()
 
     def hear(self, instance: str, value: bytes) -> None:
         """Takes what was said under a key: an entry, or nothing when it was taken back."""
@@ -110,10 +110,14 @@ class Directory:
             _log.info("agents are there", instance=instance, agents=[entry.agent for entry in registration.agents])
             self._changed(self._where())
 
-    def drop_silent(self) -> None:
-        """Forgets those that weren't heard of for too long."""
+    def silent(self) -> list[str]:
+        """Those that weren't heard of for too long."""
         late = self._clock() - SILENT_SECONDS
-        self._drop([instance for instance, (heard, _) in self._heard.items() if heard < late])
+        return [instance for instance, (heard, _) in self._heard.items() if heard < late]
+
+    def drop_silent(self) -> None:
+        """Forgets them."""
+        self._drop(self.silent())
 
     def pardon(self) -> None:
         """Takes everyone for heard of just now."""
