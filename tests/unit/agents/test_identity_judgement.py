@@ -58,6 +58,12 @@ def test_failures_at_one_pace_are_an_old_password_also_when_it_is_put_right() ->
     assert score(signs(pairs=[pair(60, before=60, even=True)])) < SUSPICIOUS_FROM
 
 
+def test_sources_from_which_accounts_were_entered_after_failures_are_followed_the_worst_first() -> None:
+    rows = [pair(9, source="10.0.0.1"), pair(4, before=4, source="10.0.0.2"), pair(9, before=9, source="10.0.0.3")]
+    local = pair(5, before=5, source="")
+    assert judgement.sources_after_failures(citation({"pairs": [*rows, local]})) == ["10.0.0.3", "10.0.0.2"]
+
+
 def source(users: int, tries: float = 1, entered: int = 0, **changes: Any) -> dict[str, Any]:
     row = {"source": "10.0.0.7", "users": users, "users_hour": users, "failed": round(users * tries), "tries": tries}
     return {**row, "entered": entered, "got_in": [], **changes}

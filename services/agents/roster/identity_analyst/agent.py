@@ -16,6 +16,7 @@ from services.agents.roster.identity_analyst.judgement import (
     login_signs,
     new_host_sign,
     new_source_sign,
+    sources_after_failures,
     ticket_signs,
 )
 from services.agents.roster.identity_analyst.subjects import Login, Subjects, subjects_of
@@ -53,6 +54,7 @@ _BEFORE, _AFTER = timedelta(hours=24), timedelta(hours=1)
 _PAST = timedelta(days=30)
 _MAX_USUAL = 4
 _MAX_JOURNEYS = 2
+_MAX_FOLLOWED = 1
 #: What is left of signs to which only the account of another event leads: others may be using it.
 _BY_ACCOUNT = 0.6
 #: Somebody trying in vain says nothing of what the account does.
@@ -110,10 +112,25 @@ class IdentityAnalyst:
         if field == "user.name":
             signs += await self._changes(value, since, until, work)
             if not subjects.direct:
-                signs = scaled([sign for sign in signs if sign.kind not in _IN_VAIN], _BY_ACCOUNT)
+                signs = [sign for sign in signs if sign.kind not in _IN_VAIN]
+            if logins is not None:
+                signs += await self._entered_from(logins, since, until, subjects, work)
+            if not subjects.direct:
+                signs = scaled(signs, _BY_ACCOUNT)
         if not signs and logins is not None:
             work.ruled_out.append(f"guessing, spraying and impossible journeys of {quote(value, 60)} within a day")
         return signs, 0 if logins is None else logins.result["failed"] + logins.result["entered"]
+
+    async def _entered_from(
+        self, found: Citation, since: datetime, until: datetime, subjects: Subjects, work: Work
+    ) -> list[Sign]:
+        """What the source did besides from which an account was entered after failures: a guesser tries others too."""
+        signs: list[Sign] = []
+        for source in [one for one in sources_after_failures(found) if one not in subjects.sources][:_MAX_FOLLOWED]:
+            arguments = LoginArguments(field="source.ip", value=source, since=since, until=until)
+            logins = await work.use(LOGINS, arguments)
+            signs += [] if logins is None else await self._logins(logins, source, since, work)
+        return signs
 
     async def _logins(self, found: Citation, value: str, since: datetime, work: Work) -> list[Sign]:
         """The signs in one table of logins."""

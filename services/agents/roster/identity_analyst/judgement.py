@@ -98,6 +98,12 @@ def _account_signs(row: Mapping[str, Any], found: Citation) -> list[Sign]:
     return signs
 
 
+def sources_after_failures(found: Citation) -> list[str]:
+    """From where accounts were entered after failures, the most failures first."""
+    rows = [row for row in found.result.get("pairs", ()) if row["after"] is not None and row["source"]]
+    return [row["source"] for row in sorted(rows, key=lambda row: -row["after"]["failed_before"])]
+
+
 def impossible(found: Citation) -> list[Mapping[str, Any]]:
     """The journeys between logins that nobody makes, the fastest first."""
     return [row for row in found.result.get("journeys", ()) if is_impossible(row)]
