@@ -24,6 +24,7 @@ from shared.contracts.wire import format_time
 
 SKEW_FIELD = "aurora.clock_skew_seconds"
 _BEFORE, _AFTER = timedelta(minutes=15), timedelta(minutes=30)
+_JUST_BEFORE, _JUST_AFTER = timedelta(minutes=2), timedelta(minutes=3)
 #: A timeline longer than this says little about one alert and costs much.
 _LONGEST = timedelta(hours=6)
 _MAX_ENTRIES = 48
@@ -109,6 +110,11 @@ def window(first_seen: datetime, last_seen: datetime) -> tuple[datetime, datetim
     """The time around an alert that its timeline covers; the end of a very long alert."""
     until = last_seen + _AFTER
     return max(first_seen - _BEFORE, until - _LONGEST), until
+
+
+def focus(first_seen: datetime, last_seen: datetime) -> tuple[datetime, datetime]:
+    """The time of the alert itself, which is read even where the rest is too much."""
+    return max(first_seen, last_seen - _LONGEST) - _JUST_BEFORE, last_seen + _JUST_AFTER
 
 
 def entries_of(events: Iterable[Mapping[str, Any]]) -> list[Entry]:

@@ -18,7 +18,7 @@ from services.agents.toolkit.signs import Sign
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
-from services.agents.toolkit.tools.timeline import TIMELINE, TimelineArguments
+from services.agents.toolkit.tools.timeline import TIMELINE, TimelineArguments, around
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.investigations import Citation
@@ -51,8 +51,8 @@ class ForensicAnalyst:
         hosts = _hosts(evidence)
         if not hosts:
             return await undetermined([], evidence.iocs, level, "the alert names no host", work)
-        since, until = _window([evidence.alert, *(citation.result for citation in evidence.related)])
-        calls = [TimelineArguments(host=host, since=since, until=until) for host in hosts]
+        first, last = _times([evidence.alert, *(citation.result for citation in evidence.related)])
+        calls = [around(host, first, last) for host in hosts]
         read = await asyncio.gather(*(work.use(TIMELINE, call) for call in calls))
         signs = [sign for timeline in read if timeline is not None for sign in self._signs(timeline, evidence, work)]
         if not any(sign.weight for sign in signs):
@@ -88,7 +88,7 @@ class ForensicAnalyst:
             alert = await work.use(GET_ALERT_TOOL, AlertArguments(params.alert_id))
             if alert is not None:
                 hosts = hosts or [host for host in [alert.result["entities"].get("host", "")] if host]
-                first, last = _window([alert.result])
+                first, last = window(*_times([alert.result]))
                 since, until = since or first, until or last
         if not hosts or since is None or until is None:
             raise field_error("params", "needs an alert that names a host, or hosts, since and until")
@@ -122,7 +122,7 @@ def _hosts(evidence: Evidence) -> list[str]:
     return [host for host in dict.fromkeys(named) if host][:_MAX_HOSTS]
 
 
-def _window(alerts: Sequence[Mapping[str, Any]]) -> tuple[datetime, datetime]:
-    """The time around all of them."""
+def _times(alerts: Sequence[Mapping[str, Any]]) -> tuple[datetime, datetime]:
+    """When the first of them was seen first, and the last of them last."""
     first = min(datetime.fromisoformat(alert["first_seen"]) for alert in alerts)
-    return window(first, max(datetime.fromisoformat(alert["last_seen"]) for alert in alerts))
+    return first, max(datetime.fromisoformat(alert["last_seen"]) for alert in alerts)

@@ -10,12 +10,11 @@ from services.agents.roster.report_writer.markdown import rendered, sources
 from services.agents.roster.report_writer.writing import Writing
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import undetermined
-from services.agents.toolkit.chronology import window
 from services.agents.toolkit.evidence import gather
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
-from services.agents.toolkit.tools.timeline import TIMELINE, TimelineArguments
+from services.agents.toolkit.tools.timeline import TIMELINE, around
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.investigations import Citation
@@ -67,10 +66,10 @@ class ReportWriter:
             return []
         hosts = dict.fromkeys(alert.entities.get("host", "") for alert in params.alerts)
         first = min(alert.first_seen for alert in params.alerts)
-        since, until = window(first, max(alert.last_seen for alert in params.alerts))
-        named = [host[:256] for host in hosts if host]
+        last = max(alert.last_seen for alert in params.alerts)
+        named = [host for host in hosts if host]
         if len(named) > _MAX_HOSTS:
             work.not_checked.append(f"the timelines of {len(named) - _MAX_HOSTS} more hosts")
-        calls = [TimelineArguments(host=host, since=since, until=until) for host in named[:_MAX_HOSTS]]
+        calls = [around(host, first, last) for host in named[:_MAX_HOSTS]]
         read = await asyncio.gather(*(work.use(TIMELINE, call) for call in calls))
         return [timeline for timeline in read if timeline is not None]

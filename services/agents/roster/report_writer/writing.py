@@ -127,8 +127,9 @@ class Writing:
     def _assets(self) -> Iterable[Sentence | None]:
         named: dict[tuple[str, str], list[str]] = {}
         for alert in self._request.alerts:
-            for entity in alert.entities.items():
-                named.setdefault(entity, []).append(alert.id)
+            for kind, value in alert.entities.items():
+                if not kind.startswith("process"):
+                    named.setdefault((kind, value), []).append(alert.id)
         for (kind, value), ids in sorted(named.items(), key=lambda item: (-len(item[1]), item[0])):
             carriers = [self._alerts[identifier].id for identifier in ids if identifier in self._alerts]
             shown = ", ".join(quote(identifier, 40) for identifier in ids[:_NAMED])

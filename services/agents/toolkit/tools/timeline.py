@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta
+from msgspec.structs import replace
 
-from services.agents.toolkit.chronology import chosen, entries_of, gap_json, gaps, skew_of
+from services.agents.toolkit.chronology import chosen, entries_of, focus, gap_json, gaps, skew_of, window
 from services.agents.toolkit.sources import Found, Sources
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.logs import compact
@@ -31,7 +32,14 @@ _READ: tuple[tuple[str, str, int], ...] = (
         1,
     ),
     ("process starts", "event.category:process event.type:start", 2),
-    ("logons and accounts", "event.category:(authentication or session or iam)", 1),
+    (
+        "logons",
+        "event.category:(authentication or session) event.type:start not event.outcome:failure"
+        " (source.ip:* or winlog.logon.type:(2 or 7 or 9 or 10 or 11))",
+        1,
+    ),
+    ("failed logons", "event.category:authentication event.outcome:failure", 1),
+    ("changes of accounts", "event.category:iam", 1),
     (
         "scripts, services and settings",
         'event.action:("powershell-script-block" or "powershell-module" or typed)'
@@ -47,12 +55,22 @@ _LEAST_INTERVAL = timedelta(minutes=1)
 
 
 class TimelineArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """One host between two times; `since` included, `until` not. `users` leaves only what these accounts did."""
+    """One host between two times; `since` included, `until` not. `users` leaves only what these accounts did. Of what
+    there is too much of, what happened from `focus_since` to `focus_until` is read besides the latest."""
 
     host: Annotated[str, Meta(min_length=1, max_length=256)]
     since: datetime
     until: datetime
     users: Annotated[tuple[str, ...], Meta(max_length=8)] = ()
+    focus_since: datetime | None = None
+    focus_until: datetime | None = None
+
+
+def around(host: str, first_seen: datetime, last_seen: datetime) -> TimelineArguments:
+    """The timeline of a host around alerts: the same arguments for whoever asks, and so the same record."""
+    since, until = window(first_seen, last_seen)
+    start, end = focus(first_seen, last_seen)
+    return TimelineArguments(host=host[:256], since=since, until=until, focus_since=start, focus_until=end)
 
 
 async def _timeline(arguments: TimelineArguments, sources: Sources) -> Any:
@@ -64,7 +82,11 @@ async def _timeline(arguments: TimelineArguments, sources: Sources) -> Any:
     async def read(search: str, pages: int) -> Found:
         query = LogQuery(q=f"{base} ({search})", since=arguments.since, until=arguments.until, limit=_PAGE)
         async with free:
-            return await sources.pages(query, pages)
+            latest = await sources.pages(query, pages)
+            if latest.complete or arguments.focus_since is None or arguments.focus_until is None:
+                return latest
+            focused = replace(query, since=arguments.focus_since, until=arguments.focus_until)
+            return Found([*latest.events, *(await sources.pages(focused, pages)).events], complete=False)
 
     found = await asyncio.gather(*(read(search, pages) for _, search, pages in _READ))
     # A busy host's take a quarter of a second: others are served meanwhile.
