@@ -203,3 +203,12 @@ async def test_whoever_watches_sees_whom_the_orchestrator_asks_and_the_verdict_s
     assert thoughts[0].text == "round 1, wave 1, about ALRT-2026-000001: asking triage analyze_threat"
     assert [item.text.partition(" (")[0] for item in thoughts if item.kind == "finding"][-1] == "so far malicious"
     assert any("wave 2" in item.text and "threat_intel" in item.text for item in thoughts)
+
+
+async def test_one_that_was_queued_before_alerts_were_kept_is_investigated_by_their_ids(room: Room) -> None:
+    await created(room, "ALRT-2026-000001", **on("web-1"))
+    # As the migration makes it of a row from before.
+    await room.database.execute("UPDATE investigation_alerts SET subject = jsonb_build_object('id', alert_id)")
+    async with room.working():
+        ended = await room.ended((await only(room, "ALRT-2026-000001")).id)
+    assert (ended.verdict, ended.round) == ("malicious", 1)

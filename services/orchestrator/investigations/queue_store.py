@@ -115,7 +115,8 @@ async def open_round(connection: Connection, row: Record) -> None:
                SELECT alert_id FROM investigation_alerts
                WHERE investigation_id = $1 AND (round IS NULL OR refired)
                ORDER BY (round IS NULL) DESC, severity_rank DESC, position LIMIT $3)
-           UPDATE investigation_alerts SET round = $2, refired = false, asked_count = (subject->>'count')::bigint
+           UPDATE investigation_alerts
+           SET round = $2, refired = false, asked_count = coalesce((subject->>'count')::bigint, 1)
            WHERE investigation_id = $1
              AND (alert_id IN (SELECT alert_id FROM waiting) OR NOT EXISTS (SELECT 1 FROM waiting))""",
         row["id"],
