@@ -1,8 +1,9 @@
-"""`aurora ingest` and the embedded stack's syslog, end to end: folders, archives, event logs, and a run cut short."""
+"""`aurora ingest`, `aurora intel` and the embedded stack's syslog, end to end: folders, archives, a run cut short."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
 from tests import stack as stacks
 from tests.outside_rules import members
 from tests.stack import AURORA, Stack
-from tests.system.command import aurora
+from tests.system.command import Ended, aurora
 
 LINE = "Mar  1 12:00:00 web01 app[1]: number {}\n"
 
@@ -113,3 +114,25 @@ async def test_a_windows_event_log_is_sent_as_it_is_and_once(stack: Stack, api: 
     assert report["accepted"] == len(await stored(api, "evtx")) > 0
     second = await aurora("ingest", file, "--source", "evtx", data_dir=stack.data_dir)
     assert "0 events accepted" in second.out
+
+
+async def test_intelligence_lives_on_the_command_line_from_an_archive_to_the_end_of_its_source(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async def intel(*arguments: str | Path) -> Ended:
+        return await aurora("intel", *arguments, data_dir=stack.data_dir)
+
+    name = secrets.token_hex(6)
+    archive = tmp_path / f"{name}.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("a.csv", f"indicator,confidence,malware\n{name}.example,90,Duskrat\nno value at all,,\n")
+        packed.writestr("b.json", '{"neither": "of them"}')
+    imported = await intel("import", archive, "--source", name, "--json")
+    taken, refused = imported.values()
+    assert (imported.code, taken["report"]["imported"], taken["report"]["skipped"]) == (1, 1, 1)
+    assert "AURORA-4220" in refused["refused"]
+    known = await intel("lookup", f"hxxp://www.{name}[.]example/x")
+    assert (known.code, "Duskrat" in known.out, "current" in known.out) == (0, True, True)
+    assert [item["entries"] for item in (await intel("sources", "--json")).values() if item["name"] == name] == [1]
+    assert (await intel("forget", name)).code == 0
+    assert (await intel("lookup", f"{name}.example")).code == 1
