@@ -290,8 +290,7 @@ class Bus:
                     await subscription.unsubscribe()
 
     async def keep_briefly(self, bucket: str, key: str, value: bytes, seconds: float) -> None:
-        """Keeps the value under the key of a bucket in memory, which forgets it after `seconds`; no value takes it
-        back at once. Raises AURORA-5030."""
+        """Keeps the value in a bucket in memory, which forgets it after `seconds`; b"" takes it back. AURORA-5030."""
         self._require()
         try:
             if bucket not in self._brief:
@@ -304,21 +303,19 @@ class Bus:
             raise _unavailable() from error
 
     async def overhear(self, bucket: str) -> AsyncGenerator[tuple[str, bytes], None]:
-        """Keys of such a bucket and their values, as they are kept from now on; no value: taken back. What is said
-        while the server is away is lost, so that who keeps a value says it again and again."""
+        """Keys of such a bucket and their values as they are kept from now on, b"" when taken back."""
         await self._connected.wait()
-        prefix = f"$KV.{bucket}."
-        subscription = await self._nats.subscribe(prefix + ">")
+        subscription = await self._nats.subscribe(f"$KV.{bucket}.>")
         try:
             async for message in subscription.messages:
-                yield message.subject.removeprefix(prefix), message.data
+                yield message.subject.removeprefix(f"$KV.{bucket}."), message.data
         finally:
             if not self._nats.is_closed:
                 await subscription.unsubscribe()
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection now, as far as this end knows."""
+        """Whether there is a connection, as far as this end knows."""
         return self._connected.is_set() and bool(self._nats.is_connected)
 
     async def answers(self, seconds: float) -> bool:
