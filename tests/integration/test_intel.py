@@ -224,6 +224,18 @@ async def test_two_imports_of_one_source_at_once_both_arrive(running: Siem) -> N
     assert sum(report.imported for report in reports) == 3
 
 
+async def test_imports_that_would_pile_up_are_told_to_come_back(running: Siem) -> None:
+    name = own()
+    bodies = ["".join(f"{part}-{n}.{name}.com\n" for n in range(3000)).encode() for part in range(10)]
+    answers = await asyncio.gather(*(bring(running, body, name) for body in bodies), return_exceptions=True)
+    taken = [answer for answer in answers if isinstance(answer, IntelReport)]
+    refused = [answer for answer in answers if isinstance(answer, AuroraError)]
+    assert len(taken) + len(refused) == len(bodies)
+    assert taken
+    assert {(error.code.code, error.retry_after is not None) for error in refused} <= {("AURORA-4290", True)}
+    assert sum(report.imported for report in taken) == 3000 * len(taken)
+
+
 async def test_what_brings_nothing_is_named_and_the_rest_is_taken(running: Siem) -> None:
     name = own()
     body = feeds.bundle(

@@ -31,12 +31,15 @@ from shared.contracts.intel import (
     IntelVulnerability,
     VulnerabilityQuery,
 )
-from shared.errors import MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, AuroraError, field_error
+from shared.errors import MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, RATE_LIMITED, AuroraError, field_error
 from shared.observables import cve_of, normalised, type_of
 from shared.pages import decode_position, encode_position
 from shared.postgres import Database
 
 _MAX_TOLD = 2000
+#: Imports that wait for the one that is read; each holds its body in memory.
+_MAX_WAITING = 3
+_RETRY_SECONDS = 10.0
 
 
 class IntelService:
@@ -45,24 +48,34 @@ class IntelService:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._reading = asyncio.Lock()
+        self._waiting = 0
 
     async def import_(self, body: bytes, query: IntelImportQuery, who: str) -> IntelReport:
         """Takes in what a feed brings. Raises AURORA-4000 for what can't be read, 4130 for too many values, 4220 for
-        JSON that is of no format known here."""
-        async with self._reading:
-            kind, collected = await asyncio.to_thread(_read, body, query)
-            report = IntelReport(
-                source=query.source,
-                format=kind,
-                imported=0,
-                updated=0,
-                unchanged=0,
-                merged=collected.merged,
-                skipped=collected.skipped,
-                reasons=dict(collected.reasons),
-                problems=collected.problems,
-            )
-            await self._store(report, collected, who)
+        JSON that is of no format known here, 4290 while others wait already."""
+        if self._waiting > _MAX_WAITING:
+            raise AuroraError(RATE_LIMITED, retry_after=_RETRY_SECONDS)
+        self._waiting += 1
+        try:
+            async with self._reading:
+                return await self._take(body, query, who)
+        finally:
+            self._waiting -= 1
+
+    async def _take(self, body: bytes, query: IntelImportQuery, who: str) -> IntelReport:
+        kind, collected = await asyncio.to_thread(_read, body, query)
+        report = IntelReport(
+            source=query.source,
+            format=kind,
+            imported=0,
+            updated=0,
+            unchanged=0,
+            merged=collected.merged,
+            skipped=collected.skipped,
+            reasons=dict(collected.reasons),
+            problems=collected.problems,
+        )
+        await self._store(report, collected, who)
         return report
 
     async def _store(self, report: IntelReport, collected: Collected, who: str) -> None:

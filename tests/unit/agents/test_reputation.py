@@ -156,6 +156,7 @@ def test_observables_come_from_what_others_named_from_the_alert_and_from_its_eve
         "GET http://evil.example-c2.com/x",
         **{
             "source.ip": "45.33.32.156",
+            "process.command_line": 'reg add HKCU\\Software\\Run /d "C:\\Users\\a\\dropped.dll"',
             "process.executable": "C:\\Users\\a\\Evil.exe",
             "dns.question.name": "Q.example-d.com",
         },
@@ -173,5 +174,7 @@ def test_observables_come_from_what_others_named_from_the_alert_and_from_its_eve
         ("domain", "q.example-d.com"),
         ("url", "http://evil.example-c2.com/x"),
         ("domain", "evil.example-c2.com"),
+        ("registry", "hkcu\\software\\run"),
+        ("file", "dropped.dll"),
     }
     assert techniques_of(evidence, ["T1105", "T1059.001"]) == ["T1059.001", "T1105"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PureWindowsPath
 
 from services.agents.toolkit.evidence import Evidence, Seen
-from services.agents.toolkit.indicators import extract, refang
+from services.agents.toolkit.indicators import extract, extract_paths, refang
 from shared.contracts.common import Observable
 from shared.observables import normalised
 
@@ -57,10 +57,18 @@ def _of_event(seen: Seen) -> Iterable[Observable]:
     for name, type_ in _FIELDS:
         if value := seen.field(name):
             yield Observable(type_, value[:2000])
-    for name in _PATHS:
-        if base := PureWindowsPath(seen.field(name)).name:
-            yield Observable("file", base[:400])
-    yield from extract([seen.event["message"], *seen.commands()])
+    paths = [seen.field(name) for name in _PATHS]
+    texts = [seen.event["message"], *seen.commands()]
+    yield from extract(texts)
+    for item in extract_paths([seen.field("registry.path"), *texts]):
+        if item.type == "registry":
+            yield item
+        else:
+            paths.append(item.value)
+    for path in paths:
+        # Feeds name files, not where they lie on somebody's disk.
+        if base := PureWindowsPath(path).name:
+            yield Observable("file", base)
 
 
 def techniques_of(evidence: Evidence, named: Sequence[str]) -> list[str]:
