@@ -19,6 +19,7 @@ from shared.clock import utc_now
 from shared.contracts.agents import Thought
 from shared.contracts.claims import Citation, Finding
 from shared.contracts.replays import Difference, InvestigationReplay, StepReplay, UnrecordedCall
+from shared.errors import ALERT_NOT_FOUND, UNAVAILABLE, AuroraError
 from tests.shapes import investigation
 
 HOSTILE = "\x1b[2J\u202e[red]"
@@ -153,3 +154,32 @@ async def test_following_tells_the_thoughts_of_its_own_investigation(monkeypatch
     async with asyncio.timeout(10):
         last = await _investigate(None, None, True, heard)  # type: ignore[arg-type]
     assert (last.id, heard.texts) == ("i-1", ["early", "late"])
+
+
+async def test_a_refusal_while_following_is_the_refusal_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(Follower):
+        async def call(self, *_arguments: Any, **_options: Any) -> Any:
+            raise AuroraError(ALERT_NOT_FOUND)
+
+    monkeypatch.setattr("cli.session.Session", lambda _target: Refused())
+    with pytest.raises(AuroraError) as refusal:
+        await _investigate(None, None, True, _Heard())  # type: ignore[arg-type]
+    assert refusal.value.code is ALERT_NOT_FOUND
+
+
+async def test_without_the_stream_of_thoughts_the_verdict_still_comes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Deaf(Follower):
+        async def stream(self, *_arguments: Any, **_options: Any) -> AsyncGenerator[Any, None]:
+            self._told.set()
+            for frame in await self._refused():
+                yield frame
+
+        async def _refused(self) -> list[Any]:
+            raise AuroraError(UNAVAILABLE)
+
+    monkeypatch.setattr("cli.session.Session", lambda _target: Deaf())
+    async with asyncio.timeout(10):
+        assert (await _investigate(None, None, True, _Heard())).status == "completed"  # type: ignore[arg-type]
+    assert "can't be shown" in capsys.readouterr().err
