@@ -64,6 +64,7 @@ def test_an_attackers_command_is_suspicious_by_itself(command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
+        "wget -q -O releases/site.css http://192.0.2.9/site.css && ls -l releases",
         "apt-get install -y nginx",
         "systemctl restart nginx",
         "curl -s http://127.0.0.1/health",
