@@ -118,12 +118,14 @@ def test_what_is_new_to_an_account_needs_a_past() -> None:
     assert judgement.is_settled(often.result)
     assert not judgement.is_settled({"count": 90, "days": 1})
     assert not judgement.is_settled(None)
-    outside = judgement.new_source_sign("ada", "91.0.0.1", True, never)
-    inside = judgement.new_source_sign("ada", "10.0.0.7", False, never)
+    past = citation({"count": 20, "days": 9, "values": {"10.0.0.9": 20}})
+    outside = judgement.new_source_sign("ada", "91.0.0.1", True, past, never)
+    inside = judgement.new_source_sign("ada", "10.0.0.7", False, past, never)
     assert outside is not None
     assert inside is not None
     assert outside.weight > inside.weight
-    assert judgement.new_source_sign("ada", "91.0.0.1", True, often) is None
+    assert outside.claim.endswith('in the month before, but from "10.0.0.9"')
+    assert judgement.new_source_sign("ada", "91.0.0.1", True, past, often) is None
     assert judgement.new_host_sign("ada", "web01", often) is None
 
 

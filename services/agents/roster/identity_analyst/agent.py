@@ -28,7 +28,7 @@ from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.signs import Sign, scaled
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
-from services.agents.toolkit.tools.history import PAIR_HISTORY, PairArguments
+from services.agents.toolkit.tools.history import PAIR_HISTORY, VALUE_HISTORY, PairArguments, Term, ValuesArguments
 from services.agents.toolkit.tools.identities import (
     ACCOUNT_CHANGES,
     LOGINS,
@@ -69,7 +69,15 @@ class IdentityAnalyst:
 
     id = "identity_analyst"
     description = "Guessing, spraying, roasting, impossible journeys, first-seen sources, changes of rights"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, LOGINS, TICKETS, ACCOUNT_CHANGES, PAIR_HISTORY)
+    tools: Sequence[Tool[Any]] = (
+        GET_ALERT_TOOL,
+        GET_EVENT,
+        LOGINS,
+        TICKETS,
+        ACCOUNT_CHANGES,
+        PAIR_HISTORY,
+        VALUE_HISTORY,
+    )
     skills: Sequence[Skill[Any, Any]]
 
     def __init__(self) -> None:
@@ -176,20 +184,24 @@ class IdentityAnalyst:
         """What of the alert's own logins is new to the account. Without a past nothing is."""
         signs: list[Sign | None] = []
         for login in logins:
-            whole = await self._past("user.name", login.user, None, None, since, work)
-            if whole is None or not is_settled(whole.result):
+            terms = (Term("user.name", login.user),)
+            sources = ValuesArguments(field="source.ip", terms=terms, since=since - _PAST, until=since)
+            past = await work.use(VALUE_HISTORY, sources)
+            if past is None or not is_settled(past.result):
                 work.not_checked.append(f"whether a login is new to {quote(login.user, 60)}: it has no past here")
                 continue
             if login.source:
                 seen = await self._past("user.name", login.user, "source.ip", login.source, since, work)
-                signs.append(None if seen is None else new_source_sign(login.user, login.source, login.public, seen))
+                signs.append(
+                    None if seen is None else new_source_sign(login.user, login.source, login.public, past, seen)
+                )
             if login.host:
                 seen = await self._past("user.name", login.user, "host.name", login.host, since, work)
                 signs.append(None if seen is None else new_host_sign(login.user, login.host, seen))
         return [sign for sign in signs if sign is not None]
 
     async def _past(
-        self, field: str, value: str, other: str | None, wanted: str | None, until: datetime, work: Work
+        self, field: str, value: str, other: str, wanted: str, until: datetime, work: Work
     ) -> Citation | None:
         return await work.use(
             PAIR_HISTORY,

@@ -33,6 +33,7 @@ _OPEN_ACCOUNTS = 3
 _USUAL_DAYS = 3
 #: Days of an account's own past that make something new in it worth telling.
 _SETTLED_DAYS = 5
+_SHOWN = 3
 
 
 def login_signs(found: Citation) -> list[Sign]:
@@ -167,11 +168,13 @@ def is_settled(past: Mapping[str, Any] | None) -> bool:
     return past is not None and past["days"] >= _SETTLED_DAYS
 
 
-def new_source_sign(user: str, source: str, public: bool, seen: Citation) -> Sign | None:
-    """A source from which the account never came in its past; None where it did."""
+def new_source_sign(user: str, source: str, public: bool, past: Citation, seen: Citation) -> Sign | None:
+    """A source from which the account never came (`seen`) in its past (`past`: its sources); None where it did."""
     if seen.result["count"]:
         return None
+    usual = ", ".join(quote(name, 45) for name in list(past.result.get("values", {}))[:_SHOWN])
     claim = f"{quote(user, 60)} never came from {_from(source)} in the month before"
+    claim += f", but from {usual}" if usual else ""
     return Sign("first-seen-source", claim, 0.3 if public else 0.1, ("T1078",), seen)
 
 
