@@ -238,7 +238,7 @@ async def test_imports_that_would_pile_up_are_told_to_come_back(running: Siem) -
 
 async def test_what_brings_nothing_is_named_and_the_rest_is_taken(running: Siem) -> None:
     name = own()
-    body = feeds.bundle(
+    body = b"\xef\xbb\xbf" + feeds.bundle(
         feeds.indicator(f"[domain-name:value = '{name}.com']"),
         feeds.indicator("[file:size > 5]"),
         feeds.indicator("[url:value = 'http://" + "a" * 20_000 + "']"),

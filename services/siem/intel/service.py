@@ -40,6 +40,8 @@ _MAX_TOLD = 2000
 #: Imports that wait for the one that is read; each holds its body in memory.
 _MAX_WAITING = 3
 _RETRY_SECONDS = 10.0
+#: What editors of Windows put before UTF-8.
+_MARK = b"\xef\xbb\xbf"
 
 
 class IntelService:
@@ -191,6 +193,7 @@ def _as_stored(value: str, kind: str | None) -> str:
 def _read(body: bytes, query: IntelImportQuery) -> tuple[IntelFormat, Collected]:
     """The format and what was found. Raises AURORA-4000, 4130, 4220."""
     collected = Collected(query.confidence)
+    body = body.removeprefix(_MARK)
     try:
         kind = query.format or format_of(body)
         if kind is None:

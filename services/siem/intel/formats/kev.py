@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +20,16 @@ class _Catalogue(msgspec.Struct):
 def read(body: bytes, collected: Collected) -> None:
     """Every vulnerability of a catalogue. Raises msgspec.DecodeError for JSON that is none."""
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
-        rows = msgspec.json.decode(body, type=_Catalogue).vulnerabilities
-    else:
-        rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig", "replace").replace("\x00", ""))))
-    for place, row in enumerate(rows, start=1):
-        _row(row, f"entry {place}", collected)
+        for place, row in enumerate(msgspec.json.decode(body, type=_Catalogue).vulnerabilities, start=1):
+            _row(row, f"entry {place}", collected)
+        return
+    lines = body.decode("utf-8-sig", "replace").replace("\x00", "").splitlines()
+    place = 0
+    try:
+        for place, row in enumerate(csv.DictReader(lines), start=1):
+            _row(row, f"entry {place}", collected)
+    except csv.Error:  # a field beyond the limit of the module: what follows it can't be told apart
+        collected.skip(f"entry {place + 1}", "a row that can't be read, and all behind it")
 
 
 def _row(row: Mapping[str, Any], place: str, collected: Collected) -> None:
