@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -117,11 +117,9 @@ class _Exchange:
         if self._stream is None:
             self._whole += piece
             return
-        try:
-            if piece:
+        if piece:
+            with suppress(ConnectionResetError):
                 await self._stream.write(piece)
-        except ConnectionResetError:
-            return
 
     async def _start(self, message: Message) -> None:
         self._status = int(message["status"])
@@ -138,7 +136,8 @@ class _Exchange:
     async def response(self) -> web.StreamResponse:
         """What is left to send. Raises RuntimeError when the application answered nothing."""
         if self._stream is not None:
-            await self._stream.write_eof()
+            with suppress(ConnectionResetError):
+                await self._stream.write_eof()
             return self._stream
         if self._status == 0:
             raise RuntimeError("the application did not answer")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.version import version
 from services.agents.toolkit.work import Publish, Work
+from shared import moments
 from shared.clock import new_id
 from shared.contracts.alerts import AlertQuery
 from shared.contracts.claims import Refusal
@@ -142,10 +144,17 @@ def _typed(tool: Tool[Any], arguments: Mapping[str, Any]) -> Any:
     if unknown:
         raise AuroraError(VALIDATION, [{"path": f"arguments.{name}", "message": "is not known"} for name in unknown])
     try:
-        return msgspec.convert(arguments, tool.arguments)
+        typed = msgspec.convert(arguments, tool.arguments)
     except msgspec.ValidationError as error:
         problems = problems_of(error, arguments, tool.arguments, "arguments", strict=True)
         raise AuroraError(VALIDATION, problems) from error
+    values = {name: getattr(typed, name) for name in typed.__struct_fields__}
+    bare = [name for name, value in values.items() if isinstance(value, datetime) and value.tzinfo is None]
+    wrong = [{"path": f"arguments.{name}", "message": "has no zone"} for name in bare]
+    wrong += [{"path": path, "message": moments.MESSAGE} for path in moments.not_held(typed, "arguments")]
+    if wrong:
+        raise AuroraError(VALIDATION, wrong)
+    return typed
 
 
 def _may(principal: Principal, tool: Tool[Any]) -> bool:
