@@ -9,7 +9,7 @@ from shared.contracts.constants import ERROR_CODES
 from shared.errors import INVALID_CREDENTIALS, RATE_LIMITED, AuroraError, field_error
 from shared.http_dialects import CODE_HEADER, Refusal, is_foreign, refusal_of
 
-DOORS = ("/", "/_bulk", "/index/_doc/1", "/services/collector/event", "/loki/api/v1/push", "/v1/logs")
+DOORS = ("/", "/_bulk", "/index/_doc/1", "/services/collector/event", "/loki/api/v1/push", "/v1/logs", "/mcp")
 
 
 def _refusal(path: str, error: AuroraError, media_type: str = "application/json") -> Refusal:
@@ -74,3 +74,9 @@ def test_otlp_in_protobuf_is_a_google_rpc_status(length: int) -> None:
     size, start = (body[3], 4) if body[3] < 128 else (body[3] & 0x7F | body[4] << 7, 5)
     assert body[start:] == b"x" * min(length, 1024)
     assert size == len(body) - start
+
+
+def test_mcp_is_refused_by_an_error_of_json_rpc() -> None:
+    told = orjson.loads(_refusal("/mcp", AuroraError(RATE_LIMITED)).body)
+    error = {"code": -32016, "message": "Rate limit exceeded", "data": {"code": "AURORA-4290"}}
+    assert told == {"jsonrpc": "2.0", "id": None, "error": error}
