@@ -117,6 +117,7 @@ async def test_older_revisions_are_agreed_on(
     assert (status, answer["result"]["protocolVersion"]) == (200, version)
     assert answer["result"]["serverInfo"]["name"] == "aurora"
     assert "X-Request-ID" in headers
+    assert headers["RateLimit-Policy"].startswith('"soc"')
     status, answer, _ = await ask(http, stack, "tools/list", {}, **key, **{"MCP-Protocol-Version": version})
     assert (status, bool(answer["result"]["tools"])) == (200, True)
 
