@@ -27,8 +27,10 @@ from shared.contracts.agents import (
 from shared.contracts.constants import Method
 from shared.contracts.wire import encode
 from shared.identity import Verifier
+from shared.log import get_logger
 from shared.rpc import About, Binding, CallContext, HttpAnswer, Server, bind, serve
 
+_log = get_logger("agents")
 P = TypeVar("P", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -133,10 +135,14 @@ async def listen(process: Process, agent: Agent, place: Place, around: Surroundi
 
 
 async def _told(method: str, subject: str, work: Work, answer: Awaitable[R]) -> R:
-    """The answer; who watches is told that the method began, and when it did not finish."""
+    """The answer; who watches is told that the method began, and when it did not finish. The log has the end of each,
+    with the trace that it belongs to."""
     await work.tell("started", f"{method} {subject}".strip())
     try:
-        return await answer
+        told = await answer
     except BaseException:
         await work.tell("failed", f"{method} did not finish")
+        _log.info("not finished", agent=work.agent, method=method)
         raise
+    _log.info("answered", agent=work.agent, method=method)
+    return told
