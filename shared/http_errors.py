@@ -49,7 +49,12 @@ def uses_envelope(path: str) -> bool:
 
 def error_of(error: web.HTTPException) -> AuroraError:
     """aiohttp's own refusal (404, 405, 413, ...) as ours."""
-    return AuroraError(_BY_STATUS.get(error.status, INTERNAL if error.status >= 500 else MALFORMED_REQUEST))
+    return error_of_status(error.status)
+
+
+def error_of_status(status: int) -> AuroraError:
+    """The error of ours that a status means, where nothing else is known of it."""
+    return AuroraError(_BY_STATUS.get(status, INTERNAL if status >= 500 else MALFORMED_REQUEST))
 
 
 def error_body(error: AuroraError, request_id: str) -> ErrorEnvelope:

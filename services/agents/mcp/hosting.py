@@ -11,9 +11,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from http import HTTPStatus
 from typing import Any, Protocol
 
+import msgspec
 from aiohttp import hdrs, web
 
-from shared.contracts.wire import encode
+from shared.contracts.wire import decode, encode
+from shared.http_errors import error_of_status
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,6 +26,17 @@ _LOOK_SECONDS = 1.0
 _INVALID_REQUEST = -32600
 #: The server's own: `connection` and the lengths of what is sent in pieces.
 _NOT_PASSED = {"connection", "transfer-encoding", "date", "server"}
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+    data: Any = None
+
+
+class _Told(msgspec.Struct):
+    error: _Error
+    id: str | int | None = None
 
 
 class Application(Protocol):
@@ -142,14 +155,25 @@ class _Exchange:
         if self._status == 0:
             raise RuntimeError("the application did not answer")
         headers = {name: value for name, value in self._headers if name.lower() != "content-length"}
-        if self._status >= HTTPStatus.BAD_REQUEST and not self._header(hdrs.CONTENT_TYPE).endswith("json"):
-            return _refusal(self._status, bytes(self._whole), headers)
-        return web.Response(status=self._status, headers=headers, body=bytes(self._whole))
+        body = bytes(self._whole)
+        if self._status >= HTTPStatus.BAD_REQUEST:
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            told = encode(_refusal(self._status, body))
+            return web.Response(status=self._status, headers=headers, body=told, content_type="application/json")
+        return web.Response(status=self._status, headers=headers, body=body)
 
 
-def _refusal(status: int, text: bytes, headers: dict[str, str]) -> web.Response:
-    """A refusal in plain text as the JSON-RPC error that it should be."""
-    said = text.decode("utf-8", "replace")[:200] or HTTPStatus(status).phrase
-    error = {"jsonrpc": "2.0", "id": None, "error": {"code": _INVALID_REQUEST, "message": said}}
-    headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-    return web.Response(status=status, headers=headers, body=encode(error), content_type="application/json")
+def _refusal(status: int, body: bytes) -> dict[str, Any]:
+    """A refusal of the application as the JSON-RPC error that it is or, in plain text, should be; with the code of ours
+    and without what a validator thinks of each form that a message might have."""
+    try:
+        told = decode(body, _Told)
+    except msgspec.DecodeError:
+        said = body.decode("utf-8", "replace")[:200] or HTTPStatus(status).phrase
+        told = _Told(_Error(_INVALID_REQUEST, said))
+    code = error_of_status(status).code.code
+    data = told.error.data if isinstance(told.error.data, dict) else {}
+    message = told.error.message
+    short = message.partition(":")[0] if "\n" in message else message
+    error = {"code": told.error.code, "message": short, "data": {"code": code, **data}}
+    return {"jsonrpc": "2.0", "id": told.id, "error": error}
