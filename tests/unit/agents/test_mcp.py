@@ -256,7 +256,8 @@ async def test_a_refusal_in_plain_text_becomes_one_of_json_rpc() -> None:
     async with served([]) as (http, url), http.get(f"{url}/refused") as answer:
         told = await answer.json()
     assert answer.status == 406
-    assert told == {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "No"}}
+    error = {"code": -32600, "message": "No", "data": {"code": "AURORA-4000"}}
+    assert told == {"jsonrpc": "2.0", "id": None, "error": error}
 
 
 async def test_a_stream_arrives_event_by_event_and_ends_when_its_client_goes() -> None:
