@@ -89,7 +89,11 @@ _AGENTS = (
     *bullet(
         "Agents",
         5,
-        ("raise only", "Model output may raise a severity, never lower one; it closes and suppresses nothing"),
+        (
+            "raise only",
+            "Model output may raise a severity, never lower one; it closes and suppresses nothing",
+            "tests/unit/orchestrator/test_merge.py::test_a_second_opinion_may_raise_the_severity_and_nothing_else",
+        ),
         ("no action", "Model output may propose an action, never carry one out"),
         (
             "citations",
