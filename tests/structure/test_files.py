@@ -34,7 +34,7 @@ ENVIRONMENT_READERS = {
 TASK_OWNERS = {
     "shared/rpc/": "a connection keeps its calls in a table and ends them when it closes",
     "shared/tally.py": "a round trip lives as long as somebody waits for its answer, and close() awaits the last",
-    "services/orchestrator/investigations/work.py": "a worker awaits its investigation, and ends it when it must be let go",
+    "services/orchestrator/investigations/work.py": "a worker awaits its investigation, and ends it when it is let go",
     "deploy/local/": "a supervised process keeps its own tasks and awaits them in stop()",
 }
 
