@@ -137,6 +137,9 @@ def _world(name: str, attack: bool, lines: Sequence[tuple[str | None, bytes]], n
     hosts = sorted({found[1] for _, line in lines if (found := _HOST.search(line))} | {b"web01"}, key=len, reverse=True)
     renamed = re.compile(rb"\b(" + b"|".join(map(re.escape, hosts)) + rb")(?![\w-])", re.IGNORECASE)
     suffix = b"-%03d" % number
+    if not any(_HOST.search(line) or b"web01" in line for _, line in lines):
+        # An audit log without the name of its host: as auditd writes it with name_format=hostname.
+        lines = [(source, b"node=web01 " + line) for source, line in lines]
     own_day = next((own for _, line in lines if (own := _day(line)) is not None), day)
     moved = [(source, _moved(renamed.sub(rb"\g<1>" + suffix, line), day - own_day)) for source, line in lines]
     return World(name, attack, day, _requests(moved), len(moved))

@@ -64,6 +64,11 @@ def test_a_rule_that_has_fired_for_days_speaks_half_as_loud() -> None:
     assert score(triage.rule_signs(daily, CITED, None)) < SUSPICIOUS_FROM
 
 
+def test_a_rule_that_sees_only_turned_text_speaks_half_as_loud() -> None:
+    turned = alert("high", mitre_techniques=["T1036.002"])
+    assert score(triage.rule_signs(turned, CITED, None)) == score(triage.rule_signs(alert("high"), CITED, None)) / 2
+
+
 def test_severe_alerts_of_the_same_account_or_process_are_company() -> None:
     by_user = triage.company_signs(alert(), nearby(other(user="deploy")), set())
     by_process = triage.company_signs(alert(), nearby(other(process_pid="42", user="root")), set())

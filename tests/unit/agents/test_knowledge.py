@@ -185,3 +185,12 @@ def test_a_fact_is_looked_up_by_something_that_it_asks_for(fact: eventsigns.Fact
         assert re.fullmatch(pattern.strip("^$"), value, re.IGNORECASE)
         assert not re.search(pattern, f"{value}x", re.IGNORECASE)
         assert not re.search(pattern, f"x{value}", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("invoice\u202efdp.exe", True), ("\u202egnineb si siht\u202c payload.exe", False), ("invoice.pdf", False)],
+)
+def test_a_turned_name_is_told_where_it_hides_a_program(name: str, told: bool) -> None:
+    seen = event("created", **{"event.action": "file-created", "file.path": f"C:\\Users\\eve\\Downloads\\{name}"})
+    assert ("right-to-left-name" in {fact.id for fact in facts_of(seen)}) is told

@@ -27,6 +27,8 @@ _SEVERE = ("high", "critical")
 JOINED = 0.6
 #: Other severe alerts of the same process, session or account: 1, 2, 3 and more of them.
 _COMPANY = (0.3, 0.4, 0.45)
+#: Right-to-left override: a rule on it sees text that is turned around, whoever wrote it and whatever for.
+_PLANTABLE = frozenset({"T1036.002"})
 _SYSTEM_USERS = frozenset({"system", "local service", "network service", "root", "-", ""})
 _LINKS = ("process_entity_id", "process_pid", "user", "source_ip")
 
@@ -41,7 +43,7 @@ def rule_signs(alert: Mapping[str, Any], carrier: Citation, history: Citation | 
     sign = Sign(
         "alert",
         f"{claim} on {where}" if where else claim,
-        LEVEL_WEIGHTS[severity] * (ORDINARY if _is_routine(alert) else 1.0),
+        LEVEL_WEIGHTS[severity] * (ORDINARY if _is_routine(alert) or _is_plantable(alert) else 1.0),
         tuple(alert["mitre_techniques"]),
         carrier,
     )
@@ -57,6 +59,11 @@ def _is_routine(alert: Mapping[str, Any]) -> bool:
     """Whether the rule has fired here for days: part of how this estate is run."""
     age = datetime.fromisoformat(alert["last_seen"]) - datetime.fromisoformat(alert["first_seen"])
     return alert["count"] >= _ORDINARY_TIMES and age >= _ORDINARY_AGE
+
+
+def _is_plantable(alert: Mapping[str, Any]) -> bool:
+    """Whether all that the rule saw are characters that anybody can put into any text."""
+    return bool(alert["mitre_techniques"]) and _PLANTABLE.issuperset(alert["mitre_techniques"])
 
 
 def joined_signs(words: Sequence[Sequence[Sign]]) -> list[Sign]:
