@@ -14,6 +14,7 @@ from tests.structure.source_tree import (
     last_name,
     listed,
     name_of,
+    nodes_of,
     python_files,
     text_files,
     tree_of,
@@ -78,7 +79,7 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 
 def _reads_environment(path: Path) -> bool:
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Attribute) and last_name(node.value) == "os" and node.attr in _ENVIRONMENT:
             return True
         if isinstance(node, ast.ImportFrom) and node.module == "os" and _ENVIRONMENT & {a.name for a in node.names}:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.__main__ import SERVICES
-from tests.structure.source_tree import ROOT, Function, listed, name_of, tree_of
+from tests.structure.source_tree import ROOT, Function, listed, name_of, nodes_of, tree_of
 
 #: Services that have a README and nothing else yet.
 PLANNED = ("edr", "soar")
@@ -178,7 +178,7 @@ def test_domain_rules_are_pure() -> None:
     """No I/O, no clock, no randomness: the caller passes in what they decide on."""
     impure = []
     for path in SERVICES_FOLDER.rglob("domain.py"):
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             impure += [f"{name_of(path)}: {name}" for name in names if name.split(".")[0] in IMPURE]
