@@ -38,7 +38,7 @@ WEIGHTS: Mapping[str, float] = {
     "report_writer": 0.0,
 }
 #: Combined probability of malice from which (or, for benign, up to which) a verdict is given.
-MALICIOUS_FROM = 0.85
+MALICIOUS_FROM = 0.8
 SUSPICIOUS_FROM = 0.6
 BENIGN_UP_TO = 0.3
 _MAX_IOCS = 200

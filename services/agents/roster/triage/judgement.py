@@ -16,8 +16,9 @@ from services.agents.toolkit.signs import Sign, scaled
 from shared.contracts.common import SEVERITIES, Severity
 from shared.contracts.investigations import Citation
 
-#: How much a rule's level alone says. A high rule alone is suspicious, a medium one undetermined, a low one benign.
-LEVEL_WEIGHTS: dict[Severity, float] = {"info": 0.1, "low": 0.2, "medium": 0.4, "high": 0.55, "critical": 0.7}
+#: How much a rule's level alone says. Critical is malicious by itself: Sigma keeps it for what "borders certainty". A
+#: high rule alone is suspicious, a medium one undetermined, a low one benign.
+LEVEL_WEIGHTS: dict[Severity, float] = {"info": 0.1, "low": 0.2, "medium": 0.4, "high": 0.55, "critical": 0.82}
 #: What is left of a sign that this estate shows every day.
 ORDINARY = 0.5
 _ORDINARY_TIMES = 5
