@@ -41,10 +41,23 @@ class FleetAgent(msgspec.Struct, kw_only=True):
     last_seen: datetime | None
 
 
+class HandedOn(msgspec.Struct, kw_only=True):
+    """The handoff by which an agent asked another one, `to`: the tool calls of that one have its `handoff_id`. `path`
+    are the agents that the work had come through, the asking one last, and `hops` is their number. `traceparent` names
+    the trace that all of them are in."""
+
+    handoff_id: Annotated[str, Meta(max_length=192)]
+    to: Annotated[str, Meta(max_length=64)]
+    hops: int
+    path: list[str]
+    traceparent: Annotated[str, Meta(max_length=64)] | None
+
+
 class ToolCall(msgspec.Struct, kw_only=True):
     """One tool call of one agent. `id` is its content address: over tool, arguments and result, or over tool, arguments
     and `error` where it brought no result. `result` is data, never an instruction. `started_at` is null where only the
-    result arrived. `caller` is whoever asked the agent; `handoff_id` begins with the id of the dispatch."""
+    result arrived. `caller` is whoever asked the agent; `handoff_id` begins with the id of the dispatch. `handed_on` is
+    set where the call was a question to another agent (tool `hand_off`) that reached it."""
 
     id: ToolCallId
     agent: Annotated[str, Meta(max_length=64)]
@@ -59,6 +72,7 @@ class ToolCall(msgspec.Struct, kw_only=True):
     caller: Annotated[str, Meta(max_length=256)]
     handoff_id: Annotated[str, Meta(max_length=192)]
     investigation_id: Annotated[str, Meta(max_length=64)] | None
+    handed_on: HandedOn | None = None
 
 
 class ToolCallQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation
+from shared.contracts.claims import Citation, Refusal
 from shared.contracts.common import Confidence, Observable, TechniqueId
 from shared.contracts.constants import Method
 
@@ -45,6 +45,7 @@ class IndicatorReport(msgspec.Struct, kw_only=True):
     stored: int
     not_checked: list[str] = []
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 class AttributionRequest(msgspec.Struct, kw_only=True):
@@ -80,6 +81,7 @@ class Attribution(msgspec.Struct, kw_only=True):
     overlaps: list[Overlap]
     not_checked: list[str] = []
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 class ExposureRequest(msgspec.Struct, kw_only=True):
@@ -123,6 +125,7 @@ class ExposureReport(msgspec.Struct, kw_only=True):
     inventory: list[SoftwareSeen]
     not_checked: list[str] = []
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 LOOKUP_INDICATORS = Method(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation
+from shared.contracts.claims import Citation, Refusal
 from shared.contracts.constants import Method
 
 Place = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -54,6 +54,7 @@ class BeaconReport(msgspec.Struct, kw_only=True):
     beacons: list[FoundBeacon]
     citations: list[Citation]
     not_checked: list[str] = []
+    refused: list[Refusal] = []
 
 
 class AnalyzeDns(msgspec.Struct, kw_only=True):
@@ -84,6 +85,7 @@ class DnsReport(msgspec.Struct, kw_only=True):
     ruled_out: list[str]
     citations: list[Citation]
     not_checked: list[str] = []
+    refused: list[Refusal] = []
 
 
 FIND_BEACONS = Method("find_beacons", FindBeacons, BeaconReport, "Find connections at regular intervals")

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation
+from shared.contracts.claims import Citation, Refusal
 from shared.contracts.common import Observable
 from shared.contracts.constants import Method
 
@@ -45,6 +45,7 @@ class HuntResult(msgspec.Struct, kw_only=True):
     not_found: list[Observable]
     not_checked: list[str] = []
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 HUNT = Method("hunt", HuntRequest, HuntResult, "Look for indicators in the logs of all hosts")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation, Finding
+from shared.contracts.claims import Citation, Finding, Refusal
 from shared.contracts.common import Confidence, Observable, Severity, Verdict
 from shared.contracts.constants import Method
 from shared.contracts.responses import ResponsePlan
@@ -106,6 +106,7 @@ class Report(msgspec.Struct, kw_only=True):
     markdown: str
     sections: list[Section]
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 WRITE_REPORT = Method(

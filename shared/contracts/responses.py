@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation, Finding, Prior
+from shared.contracts.claims import Citation, Finding, Prior, Refusal
 from shared.contracts.common import Observable, Severity, Verdict
 from shared.contracts.constants import Method
 
@@ -60,6 +60,7 @@ class ResponsePlan(msgspec.Struct, kw_only=True):
     steps: list[ResponseStep]
     not_planned: list[str] = []
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 PLAN_RESPONSE = Method(

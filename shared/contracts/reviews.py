@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation, Finding
+from shared.contracts.claims import Citation, Finding, Refusal
 from shared.contracts.common import Confidence, Verdict
 from shared.contracts.constants import Method
 
@@ -44,6 +44,7 @@ class Review(msgspec.Struct, kw_only=True):
     citations: list[Citation]
     ruled_out: list[str] = []
     not_checked: list[str] = []
+    refused: list[Refusal] = []
 
 
 class LoginReview(Review, kw_only=True):

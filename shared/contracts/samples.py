@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation, Finding
+from shared.contracts.claims import Citation, Finding, Refusal
 from shared.contracts.common import Confidence, Observable, Verdict
 from shared.contracts.constants import INVESTIGATIONS_READ, INVESTIGATIONS_WRITE, Endpoint, Method
 from shared.errors import NOT_FOUND, PAYLOAD_TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, VALIDATION
@@ -114,6 +114,7 @@ class SampleReport(msgspec.Struct, kw_only=True):
     findings: list[Finding] = []
     citations: list[Citation] = []
     not_checked: list[str] = []
+    refused: list[Refusal] = []
 
 
 class Sample(msgspec.Struct, kw_only=True):

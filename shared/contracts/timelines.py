@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.claims import Citation
+from shared.contracts.claims import Citation, Refusal
 from shared.contracts.constants import Method
 
 EntryKind = Literal[
@@ -66,6 +66,7 @@ class Timeline(msgspec.Struct, kw_only=True):
     complete: bool
     not_checked: list[str] = []
     citations: list[Citation] = []
+    refused: list[Refusal] = []
 
 
 BUILD_TIMELINE = Method(

@@ -97,7 +97,7 @@ async def listen(process: Process, agent: Agent, place: Place, around: Surroundi
             work = work_of(context)
             result = await _told(skill.method.name, "", work, skill.run(params, work))
             await work.tell("finished", skill.method.name)
-            return result
+            return work.settle(result)
 
         return bind(skill.method, run)
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, TypeVar
 
+from shared.content import content_address
 from shared.contracts.agents import MAX_HOPS, Budget, Handoff
 from shared.contracts.claims import Citation
 from shared.contracts.constants import Method
@@ -24,6 +25,12 @@ R = TypeVar("R")
 HAND_OFF = "hand_off"
 _ID_CHARS = 90
 _MAX_EVIDENCE = 100
+#: Results of another agent's tools that come along with its answer.
+_MAX_BROUGHT = 12
+#: Where the record of an answer names them.
+_CITED = "cited"
+#: An agent that hangs leaves so much of the time to the one that asked it.
+_SHARE_OF_TIME = 0.75
 
 
 class Others(Protocol):
@@ -65,10 +72,12 @@ def _refusal(field: str, text: str) -> AuroraError:
 
 @dataclass(frozen=True)
 class Answer(Generic[R]):
-    """What another agent answered, and the record of it that a claim may cite."""
+    """What another agent answered, the record of it that a claim may cite, and the results of the other's tools that
+    it rests on, which may be cited too."""
 
     result: R
     citation: Citation
+    brought: Sequence[Citation] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +101,15 @@ def handed_on(
     if refusal is not None:
         raise refusal
     asked = blake2b(encode([standing.handoff_id, to, *call]), digest_size=16).hexdigest()
-    deadline = min(standing.deadline, now + timedelta(seconds=grant.budget.seconds))
+    seconds = min(grant.budget.seconds, _SHARE_OF_TIME * max(0.0, (standing.deadline - now).total_seconds()))
+    deadline = now + timedelta(seconds=seconds)
     return Handoff(
         handoff_id=f"{standing.handoff_id.partition('~')[0][:_ID_CHARS]}~{asked}",
         from_=standing.agent,
         to=to,
         deadline=deadline,
         hops=standing.hops + 1,
-        budget=Budget(grant.budget.tool_calls, max(0.0, (deadline - now).total_seconds())),
+        budget=Budget(grant.budget.tool_calls, seconds),
         capabilities=sorted(set(grant.capabilities) & set(standing.capabilities)),
         evidence=list(grant.evidence)[-_MAX_EVIDENCE:],
         reason=grant.reason,
@@ -113,4 +123,18 @@ def bare(result: Any) -> Any:
     """An answer as it is recorded: what the other agent's tools brought has records of its own, named by their ids."""
     if not isinstance(result, dict):
         return result
-    return {**result, **{name: [] for name in ("citations", "refused") if name in result}}
+    empty: dict[str, Any] = {name: [] for name in ("citations", "refused") if name in result}
+    cited = {} if "citations" not in result else {_CITED: [item["id"] for item in result["citations"][:_MAX_BROUGHT]]}
+    return {**result, **empty, **cited}
+
+
+def brought_by(result: Any) -> list[Citation]:
+    """The results that came along with an answer, each what its address says."""
+    found: list[Citation] = getattr(result, "citations", [])
+    return [item for item in found[:_MAX_BROUGHT] if item.id == content_address(item.tool, item.arguments, item.result)]
+
+
+def cited_in(answer: Citation) -> list[str]:
+    """The ids of the results that a recorded answer rests on."""
+    cited = answer.result.get(_CITED, []) if isinstance(answer.result, dict) else []
+    return [name for name in cited if isinstance(name, str)]

@@ -6,6 +6,7 @@ Keys are sorted: a store of JSON keeps no order, and judgement must see the same
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -44,10 +45,12 @@ def key_of(tool: str, arguments: Any) -> str:
 
 
 class Records:
-    """The recorded calls of one handoff, by tool and arguments."""
+    """The recorded calls of one agent's handoff, by tool and arguments; and the results that others brought, by id."""
 
-    def __init__(self, recorded: Recorded) -> None:
-        self._citations = {key_of(item.tool, item.arguments): item for item in recorded.citations}
+    def __init__(self, recorded: Recorded, agent: str) -> None:
+        own = [item for item in recorded.citations if item.agent == agent]
+        self._citations = {key_of(item.tool, item.arguments): item for item in own}
+        self._by_id = {item.id: item for item in recorded.citations}
         self._refusals = {key_of(item.tool, item.arguments): item for item in recorded.refusals}
 
     def outcome(self, tool: str, arguments: dict[str, Any]) -> Citation | Refusal:
@@ -57,6 +60,14 @@ class Records:
         if citation is not None:
             return msgspec.structs.replace(citation, arguments=arguments, result=plain_json(citation.result))
         return self._refusals.get(key) or Refusal(tool=tool, arguments=arguments, reason=NOT_RECORDED)
+
+    def brought(self, identifiers: Iterable[str]) -> list[Citation]:
+        """Those of the recorded results, whichever agent's tools they are of."""
+        found = (self._by_id[name] for name in identifiers if name in self._by_id)
+        return [
+            msgspec.structs.replace(item, arguments=plain_json(item.arguments), result=plain_json(item.result))
+            for item in found
+        ]
 
 
 def plain_json(value: Any) -> Any:

@@ -15,16 +15,27 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from services.agents.toolkit.handing import HAND_OFF, Answer, Grant, Others, Standing, bare, handed_on
+from services.agents.toolkit.handing import (
+    HAND_OFF,
+    Answer,
+    Grant,
+    Others,
+    Standing,
+    bare,
+    brought_by,
+    cited_in,
+    handed_on,
+)
 from services.agents.toolkit.records import Records, key_of, plain_json, record
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
+from shared import telemetry
 from shared.clock import new_id, utc_now
 from shared.content import refusal_address
-from shared.contracts.agents import AGENT_CAPABILITIES, Assessment, Budget, Handoff, Thought
+from shared.contracts.agents import AGENT_CAPABILITIES, Budget, Handoff, Thought
 from shared.contracts.claims import Citation, Finding, Refusal
 from shared.contracts.constants import ERROR_CODES, ErrorCode, Method
-from shared.contracts.fleet import ToolCall
+from shared.contracts.fleet import HandedOn, ToolCall
 from shared.contracts.wire import encode
 from shared.errors import AuroraError
 from shared.rpc import CallContext
@@ -32,6 +43,7 @@ from shared.rpc import CallContext
 A = TypeVar("A")
 P = TypeVar("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=msgspec.Struct)
 Publish = Callable[[Thought | ToolCall], Awaitable[None]]
 Kind = Literal["started", "tool", "finding", "finished", "failed"]
 _TEXT = 500
@@ -67,8 +79,10 @@ class Work:
         #: The time of the question. It is the same in a replay, so judgement uses it instead of a clock.
         self.asked_at = _asked_at(handoff)
         recorded = None if handoff is None else handoff.recorded
-        self._records = None if recorded is None else Records(recorded)
+        self._records = None if recorded is None else Records(recorded, agent)
         self._outcomes: dict[str, Citation | Refusal] = {}
+        self._brought: dict[str, Citation] = {}
+        self._handed_on: dict[str, HandedOn] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self.findings: list[Finding] = []
         self.ruled_out: list[str] = []
@@ -84,9 +98,10 @@ class Work:
 
     @property
     def citations(self) -> list[Citation]:
-        """The results so far, in the order of their times, which is part of the record: calls that run together end in
-        any order."""
-        found = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Citation)]
+        """The results so far, also those that other agents brought, in the order of their times, which is part of the
+        record: calls that run together end in any order."""
+        own = {outcome.id: outcome for outcome in self._outcomes.values() if isinstance(outcome, Citation)}
+        found = {**self._brought, **own}.values()
         return sorted(found, key=lambda citation: (citation.executed_at, citation.id))
 
     @property
@@ -110,7 +125,8 @@ class Work:
         key = key_of(tool.name, plain)
         async with self._turns.setdefault(key, asyncio.Lock()):
             if key not in self._outcomes:
-                self._outcomes[key] = await self._call(tool.name, plain, partial(self._attempt, tool, arguments, plain))
+                attempt = partial(self._attempt, tool, arguments, plain)
+                self._outcomes[key] = await self._call(tool.name, plain, attempt, tool.name)
         outcome = self._outcomes[key]
         return outcome if isinstance(outcome, Citation) else None
 
@@ -126,9 +142,9 @@ class Work:
     ) -> Answer[R] | None:
         """Asks another agent and records its answer; None, with a note under `not_checked`, when it could not be asked.
 
-        It is granted no more than this handoff has: of `capabilities` those, and of the tool calls and seconds of
-        `budget` what is left, which is spent with that (without one, half of the calls). The same question again is
-        answered from its record. Whoever cancels this work cancels that too.
+        `reason` ends the sentence "... was asked". It is granted no more than this handoff has: of `capabilities`
+        those, and of the tool calls and seconds of `budget` what is left, which is spent with that (without one, half
+        of the calls). The same question again is answered from its record. Whoever cancels this work cancels that too.
         """
         plain = plain_json({"agent": agent, "method": method.name, "params": params})
         key = key_of(HAND_OFF, plain)
@@ -136,15 +152,19 @@ class Work:
         async with self._turns.setdefault(key, asyncio.Lock()):
             if key not in self._outcomes:
                 ask = partial(self._ask, agent, method, params, plain, grant)
-                self._outcomes[key] = await self._call(HAND_OFF, plain, ask)
+                self._outcomes[key] = await self._call(HAND_OFF, plain, ask, f"{agent} did not answer {reason}")
         outcome = self._outcomes[key]
         if isinstance(outcome, Refusal):
             return None
+        cited = cited_in(outcome)
+        if self._records is not None:
+            self._brought.update((item.id, item) for item in self._records.brought(cited))
+        brought = [self._brought[name] for name in cited if name in self._brought]
         try:
-            return Answer(msgspec.convert(outcome.result, method.returns), outcome)
+            return Answer(msgspec.convert(outcome.result, method.returns), outcome, brought)
         except msgspec.ValidationError:
             # Cut to fit a record, in a place that the struct doesn't allow.
-            self._note(Refusal(tool=HAND_OFF, arguments=plain, reason=f"the answer of {agent} is too long to be used"))
+            self._note(f"the answer of {agent} is too long to be used: {reason}")
             return None
 
     async def _ask(
@@ -152,7 +172,7 @@ class Work:
     ) -> Citation | Refusal:
         """The other agent's answer as a record."""
         others, place = self._others, None if self._others is None else self._others.place(agent)
-        reason = f"{agent} is not there" if place is None else self._spent()
+        reason = "it is not there" if place is None else self._spent()
         if others is None or reason is not None:
             return Refusal(tool=HAND_OFF, arguments=plain, reason=reason or "")
         calls = min(grant.budget.tool_calls, self._calls_left)
@@ -162,11 +182,13 @@ class Work:
         try:
             handoff = handed_on(self._standing(), agent, (method.name, plain["params"]), grant, now=now, address=place)
             self._calls_left -= calls
+            self._handed_on[key_of(HAND_OFF, plain)] = _told_of(handoff)
             timeout = (handoff.deadline - now).total_seconds()
             result = await others.call(agent, method, params, handoff=handoff, timeout=timeout)
         except AuroraError as error:
-            reason = f"{agent}: {error.code.code} {error.message}"
+            reason = f"{error.code.code} {error.message}"
             return Refusal(tool=HAND_OFF, arguments=plain, reason=reason, code=error.code.code)
+        self._brought.update((item.id, item) for item in brought_by(result))
         return record(self.agent, HAND_OFF, plain, bare(plain_json(result)), utc_now())
 
     def _standing(self) -> Standing:
@@ -182,12 +204,13 @@ class Work:
         )
 
     async def _call(
-        self, name: str, plain: dict[str, Any], attempt: Callable[[], Awaitable[Citation | Refusal]]
+        self, name: str, plain: dict[str, Any], attempt: Callable[[], Awaitable[Citation | Refusal]], about: str
     ) -> Citation | Refusal:
+        """What came of a call. Where it brought nothing, the note begins with `about`."""
         started = utc_now()
         outcome = await attempt() if self._records is None else self._records.outcome(name, plain)
         if isinstance(outcome, Refusal):
-            self._note(outcome)
+            self._note(f"{about}: {outcome.reason}")
             await self._tell_call(outcome, started)
         else:
             thought = self.tell("tool", f"{name} {_short(plain)}", outcome.id)
@@ -234,8 +257,7 @@ class Work:
             return "the budget of tool calls is spent"
         return "out of time" if utc_now() >= self._deadline else None
 
-    def _note(self, refusal: Refusal) -> None:
-        note = f"{refusal.tool}: {refusal.reason}"
+    def _note(self, note: str) -> None:
         if note not in self.not_checked:
             self.not_checked.append(note)
 
@@ -282,19 +304,21 @@ class Work:
                 caller=self._caller,
                 handoff_id=self._handoff_id,
                 investigation_id=self._investigation_id,
+                handed_on=self._handed_on.get(key_of(outcome.tool, outcome.arguments)),
             )
         )
 
-    def settle(self, assessment: Assessment) -> Assessment:
-        """The assessment with all that was called, in an order that doesn't depend on which call ended first: so a
-        replay over the same records gives the same bytes."""
-        return msgspec.structs.replace(
-            assessment,
-            citations=self.citations,
-            refused=self.refused,
-            ruled_out=sorted(assessment.ruled_out),
-            not_checked=sorted(assessment.not_checked),
-        )
+    def settle(self, answer: S) -> S:
+        """The answer with all that was called, also in vain, as far as its shape has a place for it, in an order that
+        doesn't depend on which call ended first: so a replay over the same records gives the same bytes."""
+        settled = {
+            "citations": self.citations,
+            "refused": self.refused,
+            "ruled_out": sorted(getattr(answer, "ruled_out", ())),
+            "not_checked": sorted({*getattr(answer, "not_checked", ()), *self.not_checked}),
+        }
+        has = answer.__struct_fields__
+        return msgspec.structs.replace(answer, **{name: value for name, value in settled.items() if name in has})
 
 
 def _capabilities(context: CallContext, handoff: Handoff | None) -> frozenset[str]:
@@ -311,6 +335,16 @@ def _asked_at(handoff: Handoff | None) -> datetime:
     at = handoff.deadline - timedelta(seconds=handoff.budget.seconds)
     # As a record gives it back.
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _told_of(handoff: Handoff) -> HandedOn:
+    return HandedOn(
+        handoff_id=handoff.handoff_id,
+        to=handoff.to,
+        hops=handoff.hops,
+        path=handoff.path,
+        traceparent=telemetry.traceparent(),
+    )
 
 
 def _short(arguments: Any) -> str:

@@ -20,8 +20,9 @@ class _Answer(msgspec.Struct):
 
 
 def delivered(dispatch: Stored, caller: str) -> list[ToolCall]:
-    """The tool calls that a finished dispatch's answer rests on. One whose content isn't what its address says is none;
-    neither is there any in an answer of another shape."""
+    """The tool calls of its agent that a finished dispatch's answer rests on. One whose content isn't what its address
+    says is none; neither is there any in an answer of another shape. What another agent brought was called in the
+    handoff that this one made, and is kept with that."""
     record, handoff = dispatch.record, dispatch.handoff
     if handoff is None or record.finished_at is None or not isinstance(record.result, dict):
         return []
@@ -48,6 +49,7 @@ def delivered(dispatch: Stored, caller: str) -> list[ToolCall]:
             **common,
         )
         for citation in answer.citations
+        if citation.agent == record.agent
     ]
     refusals = [
         ToolCall(

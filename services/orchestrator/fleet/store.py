@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from services.orchestrator.handoffs import KeptCall
-from shared.contracts.fleet import ToolCall, ToolCallQuery
+from shared.contracts.fleet import HandedOn, ToolCall, ToolCallQuery
 from shared.postgres import Connection, Database, Record
 
 _FIELDS = frozenset(ToolCall.__struct_fields__)
@@ -15,13 +17,15 @@ _FIELDS = frozenset(ToolCall.__struct_fields__)
 _BATCH = 2000
 _INSERT = """
     INSERT INTO tool_calls (handoff_id, agent, id, tool, arguments, status, result, error, code, started_at,
-                            finished_at, caller, investigation_id, delivered)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                            finished_at, caller, investigation_id, handed_on, delivered)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (handoff_id, agent, id) """
 
 
 def _call(row: Record) -> ToolCall:
-    return ToolCall(**{name: value for name, value in row.items() if name in _FIELDS})
+    known = {name: value for name, value in row.items() if name in _FIELDS}
+    handed_on = None if row["handed_on"] is None else msgspec.convert(row["handed_on"], HandedOn)
+    return ToolCall(**{**known, "handed_on": handed_on})
 
 
 def _values(call: ToolCall, *, delivered: bool) -> tuple[Any, ...]:
@@ -39,16 +43,18 @@ def _values(call: ToolCall, *, delivered: bool) -> tuple[Any, ...]:
         call.finished_at,
         call.caller,
         call.investigation_id,
+        call.handed_on,
         delivered,
     )
 
 
 async def insert(database: Database, call: ToolCall) -> None:
-    """Keeps a call that was told, once. Of one that an answer rests on it says when it began; and when it was refused,
-    which the answer doesn't have."""
+    """Keeps a call that was told, once. Of one that an answer rests on it says when it began, by which handoff another
+    agent was asked, and when it was refused, which the answer doesn't have."""
     await database.execute(
         _INSERT
         + """DO UPDATE SET started_at = coalesce(tool_calls.started_at, excluded.started_at),
+                           handed_on = coalesce(tool_calls.handed_on, excluded.handed_on),
                            finished_at = CASE tool_calls.status WHEN 'refused' THEN excluded.finished_at
                                                                 ELSE tool_calls.finished_at END""",
         *_values(call, delivered=False),

@@ -7,10 +7,12 @@ then, of an attack, those who look further; at the end the plan of response and 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from services.orchestrator.handoffs import Stored
 from services.orchestrator.investigations import closing, merging, rounds
@@ -24,7 +26,7 @@ from services.orchestrator.investigations.relevance import (
 )
 from services.orchestrator.investigations.rounds import Round
 from services.orchestrator.investigations.subject import Subject
-from shared.contracts.agents import AGENT_IDS, AnalyzeThreat, Assessment, Budget
+from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, AnalyzeThreat, Assessment, Budget
 from shared.contracts.constants import Method
 from shared.contracts.reports import WRITE_REPORT
 from shared.contracts.responses import PLAN_RESPONSE
@@ -97,7 +99,8 @@ def next_wave(
     params = {row.agent: _params(row, case, known, current, steps) for row in rows}
     reached = [row for row in rows if row.agent in available]
     budgets = _budgets([row.agent for row in reached], current, allowance, free=wave >= CLOSING_FROM_WAVE)
-    return [_call(row, params[row.agent], row in reached, budgets.get(row.agent)) for row in rows]
+    voters = {*budgets, *(agent for item in known for agent in item.assessments)}
+    return [_call(row, _beside(params[row.agent], row, voters), row in reached, budgets.get(row.agent)) for row in rows]
 
 
 def can_wait(calls: Sequence[PlannedCall]) -> bool:
@@ -115,7 +118,23 @@ def _is_waiting(row: Row, case: Case, scene: Scene, current: Round, roster: Coll
         return False
     if row.method in (PLAN_RESPONSE, WRITE_REPORT) and scene.verdict is None:
         return False
-    return row.agent in case.chosen if case.chosen else row.wanted(scene)
+    return row.agent in case.chosen if case.chosen else row.wanted(_news(scene, current.heard.get(row.agent)))
+
+
+def _news(scene: Scene, heard: Collection[str] | None) -> Scene:
+    """The scene as it is for someone whom another specialist has asked in this round: neither what that was about nor
+    what came of it is a reason to ask again."""
+    if not heard:
+        return scene
+    iocs = [item for item in scene.iocs if item.value not in heard]
+    return replace(scene, iocs=iocs, techniques=scene.techniques.difference(heard))
+
+
+def _beside(params: Any, row: Row, voters: Set[str]) -> Any:
+    """The params, told who else has a word in this investigation."""
+    if row.method is not ANALYZE_THREAT:
+        return params
+    return msgspec.structs.replace(params, beside=[agent for agent in AGENT_IDS if agent in voters - {row.agent}])
 
 
 def _call(row: Row, params: Any, reached: bool, budget: Budget | None) -> PlannedCall:

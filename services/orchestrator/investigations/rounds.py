@@ -5,7 +5,7 @@ Pure: the same steps always read the same, so a verdict can be reached again fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,16 +17,21 @@ from shared.contracts.claims import Citation
 from shared.contracts.reports import WRITE_REPORT, Report
 from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan
 
+#: The tool by which one specialist asks another (services/agents).
+_HAND_OFF = "hand_off"
+
 
 @dataclass(slots=True)
 class Round:
     """One round. `asked` holds agent and method of every step, also of those that were left out; `failures` maps an
-    agent that gave nothing to the reason. Spent are tool calls and seconds of specialists."""
+    agent that gave nothing to the reason. `heard` maps an agent that others asked themselves to what they asked it
+    about and what it named. Spent are tool calls and seconds of specialists."""
 
     number: int
     asked: set[tuple[str, str]] = field(default_factory=set)
     assessments: dict[str, Assessment] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, set[str]] = field(default_factory=dict)
     plan: ResponsePlan | None = None
     report: Report | None = None
     tool_calls: int = 0
@@ -56,7 +61,9 @@ def _read_step(of: Round, step: Stored) -> None:
             # What it did before it failed isn't known: all that it was granted is gone.
             of.tool_calls += step.handoff.budget.tool_calls
     if record.status == "completed":
-        of.tool_calls += len(_answer(of, record.agent, record.method, record.result))
+        citations = _answer(of, record.agent, record.method, record.result)
+        of.tool_calls += len(citations)
+        _hear(of, citations)
     of.seconds += _seconds(record.started_at, record.finished_at) if record.status != "skipped" else 0.0
 
 
@@ -72,6 +79,25 @@ def _answer(of: Round, agent: str, method: str, result: object) -> list[Citation
         of.report = msgspec.convert(result, Report)
         return of.report.citations
     return []
+
+
+def _hear(of: Round, citations: Iterable[Citation]) -> None:
+    """Notes what specialists asked one another, as their answers carry it."""
+    for citation in citations:
+        agent = citation.arguments.get("agent") if citation.tool == _HAND_OFF else None
+        if isinstance(agent, str):
+            answered = citation.result if isinstance(citation.result, dict) else {}
+            texts = [*_texts(citation.arguments.get("params")), *_texts(answered.get("mitre_techniques"))]
+            of.heard.setdefault(agent, set()).update(texts)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text within plain JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _seconds(started: datetime, finished: datetime | None) -> float:

@@ -31,10 +31,10 @@ class _Answer(msgspec.Struct):
 def recorded_of(step: Stored, handoff: Handoff, kept: Sequence[KeptCall]) -> Recorded:
     """The record of a completed step: the calls that are kept of its handoff, and those its answer came with where none
     is kept. A handoff that ran twice may have two results of one call: the one that its answer rests on counts."""
-    answer = msgspec.convert(step.record.result, _Answer)
+    answer, agent = msgspec.convert(step.record.result, _Answer), step.record.agent
     others = [_told(one.call) for one in kept if not one.delivered]
     delivered = [_told(one.call) for one in kept if one.delivered]
-    chosen = {_key(item): item for item in [*others, *answer.citations, *answer.refused, *delivered]}
+    chosen = {_key(item, agent): item for item in [*others, *answer.citations, *answer.refused, *delivered]}
     return Recorded(
         asked_at=handoff.deadline - timedelta(seconds=handoff.budget.seconds),
         citations=[item for item in chosen.values() if isinstance(item, Citation)],
@@ -42,7 +42,10 @@ def recorded_of(step: Stored, handoff: Handoff, kept: Sequence[KeptCall]) -> Rec
     )
 
 
-def _key(item: Citation | Refusal) -> bytes:
+def _key(item: Citation | Refusal, agent: str) -> bytes:
+    if isinstance(item, Citation) and item.agent != agent:
+        # Brought by another agent that was asked: no call of this one's.
+        return item.id.encode()
     return canonical([item.tool, item.arguments])
 
 

@@ -344,3 +344,41 @@ def test_the_estimate_counts_the_turns_until_a_worker_is_free(position: int, bus
 
 def test_without_anything_that_ended_there_is_no_estimate() -> None:
     assert domain.estimate_seconds(1, 0, 4, None) is None
+
+
+def test_each_specialist_is_told_who_else_has_a_word() -> None:
+    second = plan(case(subject(entities={**HOST, "user": "ada"})), [step("triage", answered())])
+    told = {call.agent: call.params.beside for call in second}
+    assert told == {
+        "endpoint_analyst": ["triage", "identity_analyst"],
+        "identity_analyst": ["triage", "endpoint_analyst"],
+    }
+    # Who is left out has none.
+    second = plan(case(subject(entities={**HOST, "user": "ada"})), [step("triage", answered())], ["endpoint_analyst"])
+    assert next(call for call in second if call.skipped is None).params.beside == ["triage"]
+
+
+def asking(agent: str, params: dict[str, Any], result: dict[str, Any]) -> Citation:
+    """The record of one specialist's question to another."""
+    arguments = {"agent": agent, "method": "a_method", "params": params}
+    return Citation(id="tr_h", agent="x", tool="hand_off", arguments=arguments, result=result, executed_at=NOW)
+
+
+def asked_itself(*iocs: Observable, techniques: Sequence[str] = ()) -> list[Stored]:
+    """A round in which the endpoint analyst asked two others about what it found, and named that."""
+    found = answered("undetermined", iocs=list(iocs), mitre_techniques=list(techniques))
+    found.citations = [
+        asking("malware_analyst", {"sha256": "ab" * 32}, {"mitre_techniques": ["T1055"]}),
+        asking("identity_analyst", {"field": "source.ip"}, {"mitre_techniques": ["T1110.001"]}),
+    ]
+    return [step("triage", answered("undetermined")), step("endpoint_analyst", found)]
+
+
+def test_who_was_asked_by_another_specialist_is_not_asked_about_the_same_again() -> None:
+    steps = asked_itself(Observable("hash", "ab" * 32), techniques=["T1055", "T1110.001"])
+    assert names(plan(case(), steps)) == ["threat_intel"], "for whom a hash is news"
+
+
+def test_who_was_asked_by_another_specialist_is_asked_about_what_is_new() -> None:
+    assert names(plan(case(), asked_itself(Observable("hash", "cd" * 32)))) == ["threat_intel", "malware_analyst"]
+    assert names(plan(case(), asked_itself(techniques=["T1558.003"]))) == ["identity_analyst"]
