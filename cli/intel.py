@@ -124,22 +124,30 @@ def _audience(total: int) -> tuple[AbstractContextManager[object], Callable[[], 
 def _show(done: Sequence[Imported]) -> None:
     rows = table("file", "source", "format", "new", "updated", "as before", "merged", "skipped")
     reasons: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for item in done:
         if item.report is None:
             click.echo(f"{plain(item.file)}: {plain(item.refused)}", err=True)
             continue
         report = item.report
         reasons.update(report.reasons)
+        left_out.update(report.left_out)
         for problem in report.problems[:_SHOWN_PROBLEMS]:
             click.echo(f"{plain(item.file)}: {plain(problem.place)}: {plain(problem.message)}", err=True)
         counts = (report.imported, report.updated, report.unchanged, report.merged, report.skipped)
         rows.add_row(safe(item.file), safe(report.source), report.format, *map(str, counts))
     output().print(rows)
-    if reasons:
-        why = table("skipped", "why")
-        for reason, count in reasons.most_common():
-            why.add_row(str(count), safe(reason))
-        output().print(why)
+    _counted("skipped", "why", reasons)
+    _counted("left out", "part of a pattern", left_out)
+
+
+def _counted(count: str, what: str, counts: Counter[str]) -> None:
+    if not counts:
+        return
+    rows = table(count, what)
+    for name, number in counts.most_common():
+        rows.add_row(str(number), safe(name))
+    output().print(rows)
 
 
 @command.command("lookup")

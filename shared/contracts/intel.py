@@ -28,8 +28,8 @@ IntelKind = Literal["indicator", "vulnerability", "benign"]
 #: current: in force and meant for detection; context: named by its source, but not meant for detection.
 IntelStatus = Literal["current", "expired", "revoked", "context"]
 #: How a stored value was met: the very value, a domain above it, a network around it, the host of a URL that was asked
-#: for, or the host of a stored URL.
-IntelVia = Literal["exact", "parent_domain", "network", "url_host", "host_of_url"]
+#: for, the host of a stored URL, or a URL with a star above it.
+IntelVia = Literal["exact", "parent_domain", "network", "url_host", "host_of_url", "url_prefix"]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 MAX_LOOKUP = 1000
 
@@ -102,7 +102,8 @@ class IntelProblem(msgspec.Struct, frozen=True):
 
 class IntelReport(msgspec.Struct, kw_only=True):
     """What became of an import. Every value read is imported (new), updated, unchanged, or `merged` into another of the
-    same import; an entry that brought no value is `skipped`, counted by its reason; the first 200 are named."""
+    same import; an entry that brought no value is `skipped`, counted by its reason; the first 200 are named. `left_out`
+    counts the parts of patterns that aren't looked up, by their names."""
 
     source: str
     format: IntelFormat
@@ -113,6 +114,7 @@ class IntelReport(msgspec.Struct, kw_only=True):
     skipped: int
     reasons: dict[str, int]
     problems: list[IntelProblem]
+    left_out: dict[str, int] = {}
 
 
 class IntelQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):

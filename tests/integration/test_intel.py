@@ -260,11 +260,46 @@ async def test_what_brings_nothing_is_named_and_the_rest_is_taken(running: Siem)
         pytest.param(b'{"Event": {"Attribute": [' + b'{"a":' * 100_000, "AURORA-4000", id="deep-objects"),
         pytest.param(b'{"hello": 1}', "AURORA-4220", id="unknown"),
         pytest.param(b'{"type": "bundle"', "AURORA-4000", id="cut-off"),
-        pytest.param(b"[5, 6]", "AURORA-4000", id="numbers"),
+        pytest.param(b"[5, 6]", "AURORA-4220", id="numbers"),
+        pytest.param(b'{"type": "bundle", "objects": "none"}', "AURORA-4220", id="wrong-type"),
+        pytest.param(b" \n", "AURORA-4220", id="nothing"),
+        pytest.param(b"\xff\xfe" + "a.example".encode("utf-16-le") + b"x", "AURORA-4000", id="half-a-character"),
     ],
 )
 async def test_a_hostile_or_broken_body_is_refused(running: Siem, body: bytes, code: str) -> None:
     assert await refused(running, body) == code
+
+
+async def test_a_refusal_names_the_field_or_the_place(running: Siem) -> None:
+    for body, told in (
+        (b'{"type": "bundle", "objects": "none"}', "body.objects"),
+        (b'{"type": "bundle", "objects": [}', "byte 31"),
+    ):
+        with pytest.raises(AuroraError) as caught:
+            await bring(running, body, own())
+        assert told in str(caught.value.detail)
+
+
+async def test_what_editors_of_windows_write_is_read(running: Siem) -> None:
+    name = own()
+    report = await bring(running, f"indicator,type\r\n{name}.com,domain\r\n".encode("utf-16"), name)
+    assert (report.format, report.imported, report.skipped) == ("csv", 1, 0)
+
+
+async def test_everything_under_a_url_meets_it_and_nothing_beside_it(running: Siem) -> None:
+    name = own()
+    await bring(running, feeds.bundle(feeds.indicator(f"[url:value LIKE 'http://{name}.com/gate/%']")), name)
+    found = await lookup(
+        running,
+        ("url", f"http://{name}.com/gate/a/b.php?x=1"),
+        ("url", f"http://{name}.com/gate/"),
+        ("url", f"http://{name}.com/other/a"),
+        ("url", f"https://{name}.com/gate/a"),
+    )
+    assert [(item.observable.value, item.via) for item in found.matches] == [
+        (f"http://{name}.com/gate/a/b.php?x=1", "url_prefix"),
+        (f"http://{name}.com/gate/", "url_prefix"),
+    ]
 
 
 async def test_a_small_body_that_unpacks_to_gigabytes_is_refused(running: Siem) -> None:

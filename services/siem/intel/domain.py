@@ -21,6 +21,8 @@ _MAX_REASONS = 50
 _MAX_LIST = 20
 _TEXT = 1000
 _SHORT = 200
+#: Folders of a URL that are asked for, from its host downwards.
+_MAX_FOLDERS = 16
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class Collected:
         self.merged = 0
         self.skipped = 0
         self.reasons: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
         self.problems: list[IntelProblem] = []
 
     def add(self, entry: Entry, place: str) -> bool:
@@ -110,9 +113,18 @@ class Collected:
     def skip(self, place: str, reason: str) -> None:
         """Counts what brought nothing; the first of them are named."""
         self.skipped += 1
-        self.reasons[reason if reason in self.reasons or len(self.reasons) < _MAX_REASONS else "other reasons"] += 1
+        _count(self.reasons, reason, "other reasons")
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(IntelProblem(text(place, _SHORT), reason))
+
+    def leave_out(self, parts: Iterable[str]) -> None:
+        """Counts parts of entries that aren't looked up, by their names."""
+        for part in parts:
+            _count(self.left_out, part, "other parts")
+
+
+def _count(counts: Counter[str], name: str, rest: str) -> None:
+    counts[name if name in counts or len(counts) < _MAX_REASONS else rest] += 1
 
 
 def together(one: Entry, other: Entry) -> Entry:
@@ -188,12 +200,23 @@ def _of_url(index: int, url: str) -> Iterator[Candidate]:
     bare = url.partition("?")[0]
     if bare != url:
         yield Candidate(index, "url", bare, "exact")
+    yield from (Candidate(index, "url", f"{folder}*", "url_prefix") for folder in _folders(bare))
     host = host_of(url)
     if host is None:
         return
     yield Candidate(index, "ip" if is_address(host) else "domain", host, "url_host")
     for above in domains_above(host):
         yield Candidate(index, "domain", above, "url_host")
+
+
+def _folders(url: str) -> Iterator[str]:
+    """`http://a/`, `http://a/b/` of `http://a/b/c`: what everything under it is kept by, with a star."""
+    place = url.find("/", url.find("://") + 3)
+    for _ in range(_MAX_FOLDERS):
+        if place < 0:
+            return
+        yield url[: place + 1]
+        place = url.find("/", place + 1)
 
 
 def network_in(entry: Entry) -> str | None:

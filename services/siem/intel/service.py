@@ -7,6 +7,7 @@ is told with its state at the time that was asked for: what has expired or was r
 from __future__ import annotations
 
 import asyncio
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -31,7 +32,16 @@ from shared.contracts.intel import (
     IntelVulnerability,
     VulnerabilityQuery,
 )
-from shared.errors import MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, RATE_LIMITED, AuroraError, field_error
+from shared.errors import (
+    MALFORMED_REQUEST,
+    NOT_FOUND,
+    PAYLOAD_TOO_LARGE,
+    RATE_LIMITED,
+    VALIDATION,
+    AuroraError,
+    field_error,
+)
+from shared.invalid import problem_of
 from shared.observables import cve_of, normalised, type_of
 from shared.pages import decode_position, encode_position
 from shared.postgres import Database
@@ -40,8 +50,6 @@ _MAX_TOLD = 2000
 #: Imports that wait for the one that is read; each holds its body in memory.
 _MAX_WAITING = 3
 _RETRY_SECONDS = 10.0
-#: What editors of Windows put before UTF-8.
-_MARK = b"\xef\xbb\xbf"
 
 
 class IntelService:
@@ -76,6 +84,7 @@ class IntelService:
             skipped=collected.skipped,
             reasons=dict(collected.reasons),
             problems=collected.problems,
+            left_out=dict(collected.left_out),
         )
         await self._store(report, collected, who)
         return report
@@ -154,7 +163,7 @@ def _told(
     known: list[IntelVulnerability],
     total: int,
 ) -> IntelMatches:
-    asked_for = {(item.type, item.value) for item in wanted if item.via in ("exact", "url_host")}
+    asked_for = {(item.type, item.value) for item in wanted if item.via in ("exact", "url_host", "url_prefix")}
     matches = [
         IntelMatch(
             observable=observables[index],
@@ -191,16 +200,39 @@ def _as_stored(value: str, kind: str | None) -> str:
 
 
 def _read(body: bytes, query: IntelImportQuery) -> tuple[IntelFormat, Collected]:
-    """The format and what was found. Raises AURORA-4000, 4130, 4220."""
+    """The format and what was found. Raises AURORA-4000 naming the place, 4130, 4220 naming the field."""
     collected = Collected(query.confidence)
-    body = body.removeprefix(_MARK)
+    kind = query.format
     try:
-        kind = query.format or format_of(body)
+        body = _in_utf8(body)
+        if not body.strip():
+            raise field_error("body", "holds nothing")
+        kind = kind or format_of(body)
         if kind is None:
             raise field_error("query.format", "the body is of no format known here; name one")
         READERS[kind](body, collected)
+    except msgspec.ValidationError as error:
+        raise AuroraError(VALIDATION, [problem_of(error, "body")]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise AuroraError(MALFORMED_REQUEST, message="The body can't be read as intelligence of its format") from error
+        where = {"format": kind or "json", "reason": _reason(error)}
+        raise AuroraError(MALFORMED_REQUEST, where, message="The body can't be read") from error
     except TooManyEntriesError as error:
         raise AuroraError(PAYLOAD_TOO_LARGE, {"limit_values": MAX_ENTRIES}) from error
     return kind, collected
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """Without the mark that editors of Windows put before it. Raises UnicodeDecodeError for what is no UTF-16, though
+    marked as such."""
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return body.decode("utf-16").encode("utf-8", "replace")
+    return body.removeprefix(BOM_UTF8)
+
+
+def _reason(error: msgspec.DecodeError | RecursionError | UnicodeDecodeError) -> str:
+    """Why, with the byte, and without a word of the body."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no {error.encoding} at byte {error.start}"
+    return str(error)

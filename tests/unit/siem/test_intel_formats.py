@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.siem.intel import domain
 from services.siem.intel.domain import Collected, Entry, TooManyEntriesError, candidates, status_of, together
 from services.siem.intel.formats.recognise import READERS, format_of
-from services.siem.intel.formats.stix_patterns import PatternError, ways_of
+from services.siem.intel.formats.stix_patterns import PatternError, taken_apart
 from services.siem.intel.formats.times import moment
 from shared.contracts.common import Observable
 from shared.contracts.intel import IntelFormat, IntelName
@@ -53,6 +53,11 @@ def values(collected: Collected) -> dict[tuple[str, str], Entry]:
          {("ip", "45.33.32.156")}),
         ("[windows-registry-key:key = 'HKLM\\\\Run\\\\X'] WITHIN 300 SECONDS", {("registry", "hklm\\run\\x")}),
         ("[mutex:name = 'it\\'s']", {("mutex", "it's")}),
+        ("[file:hashes['SHA-256'] = '" + "AB" * 32 + "' AND EXISTS network-traffic:src_ref.type]",
+         {("hash", "ab" * 32)}),
+        ("[domain-name:value LIKE 'Whole.Example']", {("domain", "whole.example")}),
+        ("[domain-name:value LIKE '%.evil-c2.com']", {("domain", "evil-c2.com")}),
+        ("[url:value LIKE 'http://Evil-c2.com/gate/%']", {("url", "http://evil-c2.com/gate/*")}),
     ],
 )  # fmt: skip
 def test_a_pattern_brings_its_values_in_their_normal_form(pattern: str, found: set[tuple[str, str]]) -> None:
@@ -75,8 +80,14 @@ def test_values_that_must_be_seen_together_require_one_another_and_digests_stand
     ("pattern", "reason"),
     [
         ("[file:size > 5]", "no value that can be looked up"),
-        ("[url:value LIKE 'http://%']", "no value that can be looked up"),
-        ("[url:value NOT = 'http://a.example']", "no value that can be looked up"),
+        ("[url:value LIKE 'http://%']", "no value that can be looked up: LIKE on url:value"),
+        ("[domain-name:value LIKE '%.co.uk']", "LIKE on domain-name:value"),
+        ("[domain-name:value LIKE 'evil%']", "LIKE on domain-name:value"),
+        ("[url:value MATCHES '^http://a']", "MATCHES on url:value"),
+        ("[url:value NOT = 'http://a.example']", "NOT on url:value"),
+        ("[url:value NOT IN ('http://a.example')]", "NOT on url:value"),
+        ("[EXISTS file:name]", "EXISTS on file:name"),
+        ("[x-tool:name = 'a']", "= on x-tool:name"),
         ("url:value = 'x'", "is missing"),
         ("[url:value = 'x'", "is missing"),
         ("[url:value = 'x'] nonsense", "can't be read to its end"),
@@ -93,10 +104,46 @@ def test_a_pattern_that_cannot_be_looked_up_says_why(pattern: str, reason: str) 
     assert reason in why
 
 
+def test_what_of_a_pattern_is_left_out_is_counted_by_its_name_beside_what_was_taken() -> None:
+    collected = read(
+        feeds.bundle(
+            feeds.indicator("[domain-name:value = 'a.example' OR domain-name:value LIKE 'a%']"),
+            feeds.indicator("[domain-name:value = 'b.example'] REPEATS 5 TIMES WITHIN 10 SECONDS"),
+            feeds.indicator("[domain-name:value = 'c.example' AND domain-name:value LIKE 'c%' AND file:size > 5]"),
+            feeds.indicator("[domain-name:value = 'd.example'] FOLLOWEDBY [domain-name:value = 'e.example']"),
+            feeds.indicator("[file:size > 5]"),
+        )
+    )
+    assert {value[0] for _, value in values(collected)} == set("abcde")
+    assert collected.left_out == {
+        "LIKE on domain-name:value": 2,
+        "> on file:size": 2,
+        "FOLLOWEDBY": 1,
+        "REPEATS": 1,
+        "WITHIN": 1,
+    }
+    assert values(collected)["domain", "c.example"].others
+    assert collected.skipped == 1
+
+
+def test_the_newest_version_of_an_object_holds_wherever_it_stands() -> None:
+    first = feeds.indicator("[domain-name:value = 'old.example']", modified="2026-01-01T00:00:00Z")
+    last = {**first, "modified": "2026-02-01T00:00:00.5Z", "revoked": True}
+    for order in ((first, last, first), (last, first, first)):
+        collected = read(feeds.bundle(*order))
+        assert values(collected)["domain", "old.example"].revoked
+        assert collected.merged == 2
+
+
+def test_an_object_without_an_id_is_named_by_its_place() -> None:
+    collected = read(feeds.bundle({"type": "indicator", "pattern": "none"}, named=False))
+    assert [problem.place for problem in collected.problems] == ["object 0"]
+
+
 @given(st.text(alphabet="[]()' =ANDORIN:abc.\\,<>!", max_size=400))
 def test_any_pattern_is_read_or_refused(pattern: str) -> None:
     try:
-        ways_of(pattern)
+        taken_apart(pattern)
     except PatternError:
         return
 
@@ -114,7 +161,7 @@ def test_any_pattern_is_read_or_refused(pattern: str) -> None:
 def test_a_hostile_pattern_ends_in_an_answer(pattern: str) -> None:
     # One that took more than linear time would run into the limit of the test.
     with contextlib.suppress(PatternError):
-        ways_of(pattern[: 16 * 1024])
+        taken_apart(pattern[: 16 * 1024])
 
 
 def test_observables_of_a_bundle_are_context_and_vulnerabilities_are_their_own() -> None:
@@ -290,6 +337,7 @@ def test_candidates_stop_at_what_somebody_registered() -> None:
         (1, "domain", "me.github.io", "exact"),
         (2, "url", "http://x.evil.example-c2.com/a?b=1", "exact"),
         (2, "url", "http://x.evil.example-c2.com/a", "exact"),
+        (2, "url", "http://x.evil.example-c2.com/*", "url_prefix"),
         (2, "domain", "x.evil.example-c2.com", "url_host"),
         (2, "domain", "evil.example-c2.com", "url_host"),
         (2, "domain", "example-c2.com", "url_host"),

@@ -24,7 +24,14 @@ from shared.contracts.investigations import Citation
 _BY_TYPE = {"hash": 0.95, "url": 0.92, "domain": 0.9, "ip": 0.85, "email": 0.8, "mutex": 0.75, "user_agent": 0.5}
 _OF_OTHER_TYPES = 0.6
 #: How much of it is left by the way it was met.
-_BY_WAY = {"exact": 1.0, "parent_domain": 0.92, "url_host": 0.92, "network": 0.7, "host_of_url": 0.55}
+_BY_WAY = {
+    "exact": 1.0,
+    "url_prefix": 0.95,
+    "parent_domain": 0.92,
+    "url_host": 0.92,
+    "network": 0.7,
+    "host_of_url": 0.55,
+}
 #: A source that says nothing of its confidence is taken at this, in percent.
 _UNSAID = 60
 _LEAST_PART = 0.45

@@ -92,6 +92,7 @@ class _Group(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     uuid: str = ""
+    id: str | int | None = None
     info: str = ""
     date: str = ""
     attributes: list[msgspec.Raw] = msgspec.field(default=[], name="Attribute")
@@ -131,7 +132,7 @@ def _event(event: _Event, collected: Collected) -> None:
         try:
             attribute = decoder.decode(raw)
         except msgspec.DecodeError:
-            collected.skip(f"event {event.uuid or '?'}, attribute {place}", "not an attribute as MISP has them")
+            collected.skip(f"event {_named_event(event)}, attribute {place}", "not an attribute as MISP has them")
         else:
             _attribute(attribute, event, collected)
     for group in event.objects:
@@ -140,7 +141,7 @@ def _event(event: _Event, collected: Collected) -> None:
 
 
 def _attribute(attribute: _Attribute, event: _Event, collected: Collected) -> None:
-    place = attribute.uuid or f"event {event.uuid or '?'}"
+    place = attribute.uuid or f"event {_named_event(event)}"
     values = list(_values(attribute))
     if not values:
         collected.skip(place, f"attributes of type {text(attribute.type, 40)} can't be looked up")
@@ -150,6 +151,10 @@ def _attribute(attribute: _Attribute, event: _Event, collected: Collected) -> No
         # Names of files are common; links lead to reports.
         meant = common.actionable and type_ != "file" and attribute.type != "link"
         collected.add(msgspec.structs.replace(common, type=type_, value=value, actionable=meant), place)
+
+
+def _named_event(event: _Event) -> str:
+    return event.uuid or str(event.id or "?")
 
 
 def _values(attribute: _Attribute) -> Iterator[tuple[str, str]]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
 from services.siem.intel.domain import Collected, Entry, Vulnerability, joined, text
-from services.siem.intel.formats.stix_patterns import Comparison, PatternError, Way, ways_of
+from services.siem.intel.formats.stix_patterns import PatternError, Way, taken_apart
+from services.siem.intel.formats.stix_values import VALUES, is_idle, left_out, observable_of
 from services.siem.intel.formats.times import moment
-from shared.contracts.common import Observable
 from shared.contracts.intel import IntelName
-from shared.observables import cve_of, hash_of
+from shared.observables import cve_of
 
 _NAMED = frozenset({"malware", "tool", "threat-actor", "intrusion-set", "campaign", "vulnerability", "infrastructure"})
 _TLP = {
@@ -30,32 +31,9 @@ _TLP = {
     "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003": "amber+strict",
     "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1": "red",
 }
-#: Observables that are a value, and the type they are kept as.
-_VALUES = {
-    "ipv4-addr": "ip",
-    "ipv6-addr": "ip",
-    "domain-name": "domain",
-    "url": "url",
-    "email-addr": "email",
-    "mutex": "mutex",
-    "windows-registry-key": "registry",
-}
-#: Paths of patterns, and the type of their values.
-_PATHS = {
-    **{f"{kind}:value": type_ for kind, type_ in _VALUES.items()},
-    "mutex:name": "mutex",
-    "windows-registry-key:key": "registry",
-    "file:name": "file",
-    "process:command_line": "process",
-    "user-account:account_login": "user",
-    "network-traffic:src_ref.value": "ip",
-    "network-traffic:dst_ref.value": "ip",
-    "network-traffic:extensions.'http-request-ext'.request_header.'User-Agent'": "user_agent",
-    "email-message:from_ref.value": "email",
-    "email-message:sender_ref.value": "email",
-}
-#: What a pattern says besides, without narrowing what a value means.
-_IDLE = frozenset({"network-traffic:dst_ref.type", "network-traffic:src_ref.type"})
+_NEVER = datetime.min.replace(tzinfo=UTC)
+#: Parts of a pattern that are named when it brought nothing.
+_NAMED_MISSING = 3
 
 
 class _External(msgspec.Struct):
@@ -73,6 +51,7 @@ class _Object(msgspec.Struct):
     description: str = ""
     pattern: str = ""
     pattern_type: str = "stix"
+    modified: str = ""
     valid_from: str | None = None
     valid_until: str | None = None
     revoked: bool = False
@@ -100,10 +79,10 @@ def read(body: bytes, collected: Collected) -> None:
     else:
         objects = _objects(msgspec.json.decode(body, type=_Bundle).objects, collected)
     about = _related(objects)
-    for item in objects:
+    for item in _newest(objects, collected):
         if item.type == "indicator":
             _indicator(item, about[item.id], collected)
-        elif item.type in _VALUES or item.type == "file":
+        elif item.type in VALUES or item.type == "file":
             _observable(item, about[item.id], collected)
         elif item.type == "vulnerability":
             _vulnerability(item, collected)
@@ -114,10 +93,25 @@ def _objects(raws: Sequence[msgspec.Raw], collected: Collected) -> list[_Object]
     objects = []
     for place, raw in enumerate(raws):
         try:
-            objects.append(decoder.decode(raw))
+            item = decoder.decode(raw)
         except (msgspec.DecodeError, RecursionError):
             collected.skip(f"object {place}", "not an object as STIX 2.1 has them")
+            continue
+        item.id = item.id or f"object {place}"
+        objects.append(item)
     return objects
+
+
+def _newest(objects: Iterable[_Object], collected: Collected) -> Iterable[_Object]:
+    """Each object as it was changed last: a bundle may hold several versions of one, and the last may revoke it."""
+    newest: dict[str, _Object] = {}
+    for item in objects:
+        known = newest.get(item.id)
+        if known is not None and item.type != "relationship":
+            collected.merged += 1
+        if known is None or (moment(item.modified) or _NEVER) >= (moment(known.modified) or _NEVER):
+            newest[item.id] = item
+    return newest.values()
 
 
 class _About(msgspec.Struct):
@@ -150,22 +144,28 @@ def _indicator(item: _Object, about: _About, collected: Collected) -> None:
         collected.skip(item.id, f"a pattern of type {text(item.pattern_type, 40)}, which can't be looked up by a value")
         return
     try:
-        ways = ways_of(item.pattern)
+        pattern = taken_apart(item.pattern)
     except PatternError as error:
         collected.skip(item.id, str(error))
         return
+    missing = left_out(pattern)
+    collected.leave_out(missing)
     common = _common(item, about)
-    found = [_way(way, common, item.id, collected) for way in ways]
+    found = [_way(way, common, item.id, collected) for way in pattern.ways]
     if not any(found):
-        collected.skip(item.id, "its pattern has no value that can be looked up")
+        named = ", ".join(dict.fromkeys(missing[:_NAMED_MISSING])) or "only types"
+        collected.skip(item.id, f"its pattern has no value that can be looked up: {named}")
 
 
 def _way(way: Way, common: Entry, place: str, collected: Collected) -> bool:
     """Takes one alternative in: each of its values, with the others as its conditions; whether it had one."""
-    values = [(observable, _alone(observable.type)) for observable in _typed(way)]
-    others = any(_type_of(comparison) is None and comparison.path not in _IDLE for comparison in way)
-    for observable, alone in values:
-        requires = () if alone else tuple(other for other, _ in values if other != observable)
+    known = [(comparison, observable_of(comparison)) for comparison in way]
+    values = [observable for _, observable in known if observable is not None]
+    others = any(observable is None and not is_idle(comparison) for comparison, observable in known)
+    for observable in values:
+        # Each digest of a file is the file: the others of a pattern only say the same again.
+        alone = observable.type == "hash"
+        requires = () if alone else tuple(other for other in values if other != observable)
         entry = msgspec.structs.replace(
             common,
             type=observable.type,
@@ -177,23 +177,6 @@ def _way(way: Way, common: Entry, place: str, collected: Collected) -> bool:
         )
         collected.add(entry, place)
     return bool(values)
-
-
-def _typed(way: Way) -> list[Observable]:
-    return [Observable(type_, item.value) for item in way if item.value and (type_ := _type_of(item)) is not None]
-
-
-def _alone(type_: str) -> bool:
-    # Each digest of a file is the file: the others of a pattern only say the same again.
-    return type_ == "hash"
-
-
-def _type_of(comparison: Comparison) -> str | None:
-    if comparison.value is None:
-        return None
-    if ":hashes." in comparison.path or ":hashes[" in comparison.path:
-        return "hash" if hash_of(comparison.value) is not None else None
-    return _PATHS.get(comparison.path)
 
 
 def _common(item: _Object, about: _About) -> Entry:
@@ -208,12 +191,16 @@ def _common(item: _Object, about: _About) -> Entry:
         tags=joined(text(tag, 120) for tag in (*item.labels, *item.indicator_types)),
         tlp=next((_TLP[ref] for ref in item.object_marking_refs if ref in _TLP), ""),
         description=text(item.description or item.name),
-        reference=text(next((ref.url for ref in item.external_references if ref.url), item.id), 300),
+        reference=text(next((ref.url for ref in item.external_references if ref.url), _own_id(item)), 300),
         valid_from=moment(item.valid_from),
         valid_until=moment(item.valid_until),
         revoked=item.revoked,
         actionable=item.type == "indicator" and not benign,
     )
+
+
+def _own_id(item: _Object) -> str:
+    return item.id if "--" in item.id else ""
 
 
 def _observable(item: _Object, about: _About, collected: Collected) -> None:
@@ -223,7 +210,7 @@ def _observable(item: _Object, about: _About, collected: Collected) -> None:
         digests: list[tuple[str, str]] = [("hash", digest) for digest in item.hashes.values()]
         values = digests or ([("file", item.name)] if item.name else [])
     else:
-        values = [(_VALUES[item.type], item.value or item.key or item.name)]
+        values = [(VALUES[item.type], item.value or item.key or item.name)]
     if not values:
         collected.skip(item.id, "an observable without a value")
     for type_, value in values:

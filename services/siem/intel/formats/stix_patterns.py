@@ -1,7 +1,7 @@
 """The patterns of STIX indicators: comparisons with AND and OR, as alternatives of what must be seen together. Pure.
 
 Takes a pattern apart in linear time and within bounds; what can't be looked up by a value (ranges, regular expressions,
-NOT, sequences in time) is told, never guessed. Knows no objects, only patterns.
+NOT, how often, within what time) is named, never guessed. Knows no objects, only patterns.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_DEPTH = 20
 _MAX_WAYS = 200
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>[bht]?'(?:[^'\\]|\\.)*')"
-    r"|(?P<path>[a-zA-Z][a-zA-Z0-9-]*:[a-zA-Z0-9_.'*\[\]-]+(?:'[^']{0,64}'[a-zA-Z0-9_.\[\]-]*)*)"
+    r"|(?P<path>[a-zA-Z][a-zA-Z0-9-]*:(?:[a-zA-Z0-9_.*-]|'[^']{0,64}'|\[(?:\d+|\*|'[^']{0,64}')\])+)"
     r"|(?P<number>-?\d+(?:\.\d+)?)"
     r"|(?P<word>[A-Za-z_]+)"
     r"|(?P<mark>!=|<>|<=|>=|[=<>()\[\],]))"
@@ -24,8 +24,11 @@ _TOKEN = re.compile(
 #: Most patterns of feeds are one comparison: these are read twenty times as fast.
 _ONE = re.compile(r"\[\s*([a-zA-Z][a-zA-Z0-9-]*:[a-zA-Z0-9_.'-]{1,200}?)\s*=\s*'([^'\\]*)'\s*\]")
 _ESCAPE = re.compile(r"\\(.)")
+_OPERATORS = ("=", "IN", "ISSUBSET", "!=", "<>", "<", ">", "<=", ">=", "LIKE", "MATCHES", "ISSUPERSET")
 #: Qualifiers of observations; they say when or how often, which a value doesn't show.
-_QUALIFIERS = frozenset({"WITHIN", "REPEATS", "START", "STOP", "SECONDS", "TIMES"})
+_QUALIFIERS = frozenset({"WITHIN", "REPEATS", "START", "STOP"})
+_UNITS = frozenset({"SECONDS", "TIMES"})
+_WILD = re.compile(r"[%_]")
 
 
 class PatternError(Exception):
@@ -34,29 +37,40 @@ class PatternError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One `path = value`; `value` None for what can't be looked up by a value."""
+    """One `path = value`, or `path LIKE value` with % and _ in it; `value` None for what can't be looked up by one, and
+    `operator` is then what it is compared by."""
 
     path: str
     value: str | None
+    operator: str = "="
 
 
 Way = tuple[Comparison, ...]
 
 
-def ways_of(pattern: str) -> list[Way]:
-    """The alternatives of a pattern, each the comparisons that must hold together. Raises PatternError."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The alternatives of a pattern, each the comparisons that must hold together, and the qualifiers that aren't
+    looked at."""
+
+    ways: list[Way]
+    qualifiers: list[str]
+
+
+def taken_apart(pattern: str) -> Pattern:
+    """A pattern by its alternatives. Raises PatternError."""
     if len(pattern) > _MAX_PATTERN:
         raise PatternError("the pattern is longer than 16 KiB")
     if "\x00" in pattern:
         raise PatternError("the pattern has a character U+0000")
     one = _ONE.fullmatch(pattern)
     if one is not None:
-        return [(Comparison(*one.groups()),)]
+        return Pattern([(Comparison(*one.groups()),)], [])
     reader = _Reader(list(_tokens(pattern)))
     ways = reader.observations(0)
     if not reader.at_end():
         raise PatternError("the pattern can't be read to its end")
-    return ways
+    return Pattern(ways, reader.qualifiers)
 
 
 def _tokens(pattern: str) -> Iterator[tuple[str, str]]:
@@ -75,6 +89,7 @@ class _Reader:
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = tokens
         self._place = 0
+        self.qualifiers: list[str] = []
 
     def at_end(self) -> bool:
         return self._place >= len(self._tokens)
@@ -98,7 +113,8 @@ class _Reader:
         while True:
             if self._take("OR"):
                 ways = _bounded([*ways, *self._observation(depth)])
-            elif self._take("AND", "FOLLOWEDBY"):
+            elif (in_turn := self._take("FOLLOWEDBY")) or self._take("AND"):
+                self.qualifiers += ["FOLLOWEDBY"] * in_turn
                 ways = _both(ways, self._observation(depth))
             else:
                 return ways
@@ -113,10 +129,12 @@ class _Reader:
             self._expect("[")
             ways = self._any(depth + 1)
             self._expect("]")
-        while self._next()[1].upper() in _QUALIFIERS:
+        while (word := self._next()[1].upper()) in _QUALIFIERS:
+            self.qualifiers.append(word)
             self._place += 1
             if self._next()[0] in ("number", "text"):
                 self._place += 1
+            self._take(*_UNITS)
         return ways
 
     def _any(self, depth: int) -> list[Way]:
@@ -146,20 +164,18 @@ class _Reader:
         return self._compared(path)
 
     def _compared(self, path: str) -> list[Way]:
-        unknown: list[Way] = [(Comparison(path, None),)]
         negated = self._take("NOT")
-        if self._take("="):
-            value = self._value()
-            return unknown if negated else [(Comparison(path, value),)]
-        if self._take("IN"):
-            values = self._values()
-            return unknown if negated else _bounded([(Comparison(path, value),) for value in values])
-        if self._take("ISSUBSET"):
-            value = self._value()
-            return unknown if negated else [(Comparison(path, value),)]
-        if self._take("!=", "<>", "<", ">", "<=", ">=", "LIKE", "MATCHES", "ISSUPERSET"):
-            self._value()
-        return unknown
+        operator = self._next()[1].upper()
+        if not self._take(*_OPERATORS):
+            return [(Comparison(path, None, "EXISTS"),)]
+        values = self._values() if operator == "IN" else [self._value()]
+        if negated:
+            return [(Comparison(path, None, "NOT"),)]
+        if operator == "LIKE" and _WILD.search(values[0]):
+            return [(Comparison(path, values[0], "LIKE"),)]
+        if operator in ("=", "IN", "ISSUBSET", "LIKE"):
+            return _bounded([(Comparison(path, value),) for value in values])
+        return [(Comparison(path, None, operator),)]
 
     def _values(self) -> list[str]:
         self._expect("(")
