@@ -8,6 +8,9 @@ FUZZ_SECONDS ?= 600
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 # Versions already in a lock file are kept; `make lock LOCK_FLAGS=--upgrade` takes the newest.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+# Many container images forbid bytecode. Without it each of the hundreds of processes that the tests start compiles all
+# of its modules again, which takes as long as the tests themselves.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check format test test-clickhouse-server test-peers fuzz-api bench lock clean
