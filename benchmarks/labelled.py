@@ -1,8 +1,10 @@
 """Recordings of which it is known whether they hold an attack, each made a small world of its own.
 
 Every recorded attack session beside the checkout (`../shared/data/security-datasets*.tar`) and our own recorded
-intrusion are attacks. Pieces of our own recorded administration are not. What is sent to one stack must not be another
-world's past: a world gets host names of its own and a day far from all others, every date in it moved by as many days.
+intrusion are attacks. Pieces of our own recorded administration are not. Single events that the authors of a Sigma rule
+recorded as what it must find (`sigma-regression*.tar.xz`) are neither: what they show ranges from malware to a question
+that administrators ask too, so they go by their rule's level. What is sent to one stack must not be another world's
+past: a world gets host names of its own and a day far from all others, every date in it moved by as many days.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.corpus import OUTSIDE, ROOT
+from benchmarks.corpus import OUTSIDE, ROOT, sigma_rules
 
 _SAMPLES = ROOT / "samples"
 _LINES_A_REQUEST = 1000
@@ -29,6 +31,8 @@ _DATE = re.compile(rb"(\d{4})-(\d\d)-(\d\d)(?=[T ]\d\d:\d\d)")
 _EPOCH = re.compile(rb"audit\((\d{10})(?=\.)")
 _NGINX = re.compile(rb"\[(\d\d)/([A-Z][a-z]{2})/(\d{4})(?=:\d\d:\d\d)")
 _HOST = re.compile(rb'"(?:Hostname|Computer|ComputerName)"\s*:\s*"([^".]{4,})')
+_RULE_ID = re.compile(r"^id:\s*(\S+)", re.MULTILINE)
+_RULE_LEVEL = re.compile(r"^level:\s*(\w+)", re.MULTILINE)
 _MONTHS = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"]
 
 
@@ -43,13 +47,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One labelled recording, on its own day and hosts."""
+    """One labelled recording, on its own day and hosts. `level` is that of the rule that a single event is a test of,
+    None for a whole recording."""
 
     name: str
     attack: bool
     day: date
     requests: list[Request]
     lines: int
+    level: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class _Recording:
     attack: bool
     #: (source, line)
     lines: list[tuple[str | None, bytes]]
+    level: str | None = None
 
 
 Change = Callable[[bytes], bytes]
@@ -73,8 +80,40 @@ def worlds(*, attacks_only: bool = False, change: Change | None = None, first: i
             lines = recording.lines
             if change is not None and recording.attack:
                 lines = [(source, change(line)) for source, line in lines]
-            made.append(_world(recording.name, recording.attack, lines, number, today - _APART * (number + 1)))
+            made.append(_world(recording, lines, number, today - _APART * (number + 1)))
     return made
+
+
+def single_events(first: int) -> list[World]:
+    """The regression events of every rule that has some; `first` as for `worlds`."""
+    today = datetime.now(UTC).date()
+    return [
+        _world(recording, recording.lines, number, today - _APART * (number + 1))
+        for number, recording in enumerate(_regression_sets(), first)
+    ]
+
+
+def _regression_sets() -> Iterator[_Recording]:
+    rules = [(_RULE_ID.search(text), _RULE_LEVEL.search(text)) for text in sigma_rules()]
+    levels = {rule[1]: level[1] for rule, level in rules if rule and level}
+    for archive in sorted(OUTSIDE.glob("sigma-regression*.tar.xz")):
+        with tarfile.open(archive) as tar:
+            members = [member for member in tar if member.name.endswith(".json")]
+            for member in sorted(members, key=lambda member: member.name):
+                content = tar.extractfile(member)
+                path = Path(member.name)
+                if content is not None and (level := levels.get(path.stem)) is not None:
+                    yield _Recording(path.parent.name, True, _events_of(content.read().decode()), level)
+
+
+def _events_of(text: str) -> list[tuple[str | None, bytes]]:
+    """JSON objects one after the other, or in a list, each over many lines: one line each."""
+    decoder, place, events = json.JSONDecoder(), 0, []
+    while text[place:].strip():
+        place += len(text[place:]) - len(text[place:].lstrip())
+        item, place = decoder.raw_decode(text, place)
+        events += item if isinstance(item, list) else [item]
+    return [(None, json.dumps(event).encode()) for event in events]
 
 
 def _recordings() -> Iterator[_Recording]:
@@ -133,7 +172,7 @@ def _moment(line: bytes) -> datetime | None:
     return None
 
 
-def _world(name: str, attack: bool, lines: Sequence[tuple[str | None, bytes]], number: int, day: date) -> World:
+def _world(recording: _Recording, lines: Sequence[tuple[str | None, bytes]], number: int, day: date) -> World:
     hosts = sorted({found[1] for _, line in lines if (found := _HOST.search(line))} | {b"web01"}, key=len, reverse=True)
     renamed = re.compile(rb"\b(" + b"|".join(map(re.escape, hosts)) + rb")(?![\w-])", re.IGNORECASE)
     suffix = b"-%03d" % number
@@ -142,7 +181,7 @@ def _world(name: str, attack: bool, lines: Sequence[tuple[str | None, bytes]], n
         lines = [(source, b"node=web01 " + line) for source, line in lines]
     own_day = next((own for _, line in lines if (own := _day(line)) is not None), day)
     moved = [(source, _moved(renamed.sub(rb"\g<1>" + suffix, line), day - own_day)) for source, line in lines]
-    return World(name, attack, day, _requests(moved), len(moved))
+    return World(recording.name, recording.attack, day, _requests(moved), len(moved), recording.level)
 
 
 def _day(line: bytes) -> date | None:

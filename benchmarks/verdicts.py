@@ -4,6 +4,8 @@ Each labelled recording (benchmarks/labelled.py) is a world of its own, sent thr
 loaded. A world is called an attack when one of its investigations ends as malicious or suspicious (`flagged`), or as
 malicious (`malicious`). Its probability is the highest that any of its investigations gave. What a specialist added is
 what is missing when the same answers are merged without its own. There is no floor: the labels are the measure.
+Single events of SigmaHQ's regression sets stand apart, by the level of the rule that they are a test of: nothing in
+judgement was made on them, and an event alone has no process tree, no session and no past.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from benchmarks.corpus import sigma_rules
-from benchmarks.labelled import World, worlds
+from benchmarks.labelled import World, single_events, worlds
 from cli import session
 from cli.investigate import ENDED
 from cli.paging import every
@@ -29,6 +31,7 @@ from services.orchestrator.handoffs import Stored
 from services.orchestrator.investigations import merging
 from shared.contracts.agents import AGENT_IDS
 from shared.contracts.alerts import LIST_ALERTS, Alert, AlertQuery
+from shared.contracts.common import SEVERITIES
 from shared.contracts.detections import IMPORT_RULES
 from shared.contracts.investigations import (
     LIST_DISPATCHES,
@@ -47,6 +50,8 @@ _QUIET_SECONDS = 10.0
 _LIMIT_SECONDS = 2400.0
 #: The probability of an attack where no alert was raised at all, and where a verdict leaves it open.
 _SILENT, _OPEN = 0.02, 0.45
+#: What Sigma calls a level that has another name here.
+_SIGMA_WORDS = {"info": "informational"}
 _BUCKETS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0001)
 
 
@@ -77,17 +82,19 @@ def malice(verdict: str | None, confidence: float | None) -> float:
 
 async def run() -> dict[str, Any]:
     """Precision, recall, Brier score, calibration, and what each specialist added."""
-    known = worlds()
+    recordings = worlds()
+    known = [*recordings, *single_events(len(recordings))]
     with data_folder() as folder, running_stack(folder) as stack:
         async with AsyncExitStack() as opened:
             api = await opened.enter_async_context(session.opened(session.find(stack.data_dir, None)))
             started = time.monotonic()
-            judged, dispatches = await _judge(api, known)
+            everything, dispatches = await _judge(api, known)
             seconds = time.monotonic() - started
+    judged = [item for item in everything if item.world.level is None]
     return {
         "name": "verdicts on labelled recordings",
         "unit": "share of worlds",
-        "worlds": len(known),
+        "worlds": len(judged),
         "attacks": sum(item.world.attack for item in judged),
         "seconds": round(seconds),
         **scores(judged),
@@ -97,6 +104,7 @@ async def run() -> dict[str, Any]:
         "false": [
             item.world.name for item in judged if not item.world.attack and item.called("malicious", "suspicious")
         ],
+        "single_events": by_level([item for item in everything if item.world.level is not None]),
     }
 
 
@@ -195,6 +203,19 @@ def calibration(judged: Sequence[Judged]) -> list[dict[str, Any]]:
             true = sum(item.world.attack for item in inside) / len(inside)
             rows.append({"from": low, "worlds": len(inside), "said": round(said, 3), "attacks": round(true, 3)})
     return rows
+
+
+def by_level(judged: Sequence[Judged]) -> dict[str, dict[str, int]]:
+    """For each level of rule: how many single events, and how many of them are said to be what."""
+    return {
+        level: {
+            "events": len(alike),
+            "malicious": sum(item.called("malicious") for item in alike),
+            "flagged": sum(item.called("malicious", "suspicious") for item in alike),
+        }
+        for level in SEVERITIES
+        if (alike := [item for item in judged if item.world.level in (level, _SIGMA_WORDS.get(level))])
+    }
 
 
 def _added(judged: Sequence[Judged], dispatches: Mapping[str, list[Stored]]) -> dict[str, dict[str, Any]]:

@@ -64,6 +64,7 @@ def test_every_piece_of_knowledge_names_techniques_and_a_weight() -> None:
         "kdu.exe -prv 1 -map a.sys",
         'AdvancedRun.exe /EXEFilename "sc.exe" /CommandLine "stop WinDefend" /RunAs 8 /Run',
         'schtasks /change /tn "\\Microsoft\\Windows\\SystemRestore\\SR" /disable',
+        '"C:\\Users\\a\\Ann\u202egepj.exe"',
     ],
 )
 def test_an_attackers_command_is_suspicious_by_itself(command: str) -> None:
@@ -106,6 +107,8 @@ def test_an_attackers_command_is_suspicious_by_itself(command: str) -> None:
         "certutil -addstore Root C:\\pki\\company.cer",
         "chrome.exe --headless --print-to-pdf=C:\\reports\\a.pdf https://intranet.example.com/report",
         "cmd /c start /b notepad.exe",
+        "notepad.exe C:\\Users\\a\\Ann\u202egepj.exe",
+        "cmd /c tasklist | findstr virus",
         "schtasks /change /tn Backup /disable",
         "wmic product where \"name='Vendor Viewer'\" call uninstall",
         "C:\\Windows\\system32\\WerFault.exe -u -p 4024 -s 1200",
