@@ -62,6 +62,7 @@ DECLARED: dict[str, str] = {
     "orchestrator/investigations/subject.py": "what is kept of an alert, for planning and reports: pure",
     "orchestrator/investigations/relevance.py": "which evidence calls for which specialist: data",
     "orchestrator/investigations/rounds.py": "stored steps read as rounds: pure",
+    "orchestrator/investigations/looks.py": "which alerts a round looks at and which rounds count: pure",
     "orchestrator/investigations/merging.py": "votes become a verdict: pure",
     "orchestrator/investigations/closing.py": "what those hear who come after the votes: pure",
     "orchestrator/investigations/decisions.py": "parked, resumed, cancelled: apart from how one comes about",

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from services.orchestrator.handoffs import Stored
-from services.orchestrator.investigations.merging import Outcome
+from services.orchestrator.investigations.looks import standing
+from services.orchestrator.investigations.merging import Outcome, log_odds
 from services.orchestrator.investigations.rounds import Round
 from services.orchestrator.investigations.subject import Subject
 from shared.contracts.agents import ANALYZE_THREAT, Assessment
@@ -31,6 +32,7 @@ _PRIORS = 12
 _PRIOR_FINDINGS = 40
 _PRIOR_NOTES = 20
 _LIST = 200
+_RELATED = 49
 _FINDINGS = 400
 _LINE = 500
 _CITATIONS = 1000
@@ -41,9 +43,12 @@ _ENTITY = 1024
 _ENTITY_KIND = 64
 
 
-def priors(rounds: Sequence[Round]) -> list[Prior]:
-    """What each specialist said last, without the tool results."""
-    said = {agent: answer for item in rounds for agent, answer in item.assessments.items()}
+def priors(known: Sequence[Round]) -> list[Prior]:
+    """The worst that each specialist said in a round that counts, without the tool results."""
+    said: dict[str, Assessment] = {}
+    for agent, answer in (pair for item in standing(known) for pair in item.assessments.items()):
+        if agent not in said or log_odds(agent, answer) > log_odds(agent, said[agent]):
+            said[agent] = answer
     return [
         Prior(
             agent=agent,
@@ -62,20 +67,19 @@ def priors(rounds: Sequence[Round]) -> list[Prior]:
 
 def response_request(
     subjects: Sequence[Subject],
-    earlier: Sequence[Subject],
     outcome: Outcome,
-    related: Sequence[str],
     prior: Sequence[Prior],
 ) -> ResponseRequest:
-    """What `plan_response` is asked with. Raises ValueError without a verdict."""
+    """What `plan_response` is asked with, about alerts of which the first is the worst. Raises ValueError without a
+    verdict."""
     if outcome.verdict is None or outcome.severity is None:
         raise ValueError("a plan needs a verdict")
     return ResponseRequest(
         alert_id=subjects[0].id,
-        related=list(related),
+        related=[subject.id for subject in subjects[1:]][:_RELATED],
         verdict=outcome.verdict,
         severity=outcome.severity,
-        entities=_entities([*subjects, *earlier]),
+        entities=_entities(subjects),
         iocs=outcome.iocs[:_LIST],
         mitre_techniques=outcome.mitre_techniques[:_LIST],
         findings=outcome.findings[:_FINDINGS],

@@ -16,6 +16,7 @@ import msgspec
 
 from services.orchestrator.handoffs import Stored
 from services.orchestrator.investigations import closing, merging, rounds
+from services.orchestrator.investigations.looks import ordered, standing
 from services.orchestrator.investigations.relevance import (
     CLOSING_FROM_WAVE,
     FIRST_VERDICT_WAVE,
@@ -26,16 +27,14 @@ from services.orchestrator.investigations.relevance import (
 )
 from services.orchestrator.investigations.rounds import Round
 from services.orchestrator.investigations.subject import Subject
-from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, AnalyzeThreat, Assessment, Budget
+from shared.contracts.agents import AGENT_IDS, ANALYZE_THREAT, AnalyzeThreat, Budget
 from shared.contracts.constants import Method
 from shared.contracts.reports import WRITE_REPORT
 from shared.contracts.responses import PLAN_RESPONSE
 
-#: An investigation takes no more alerts, and goes on no more often; what comes then opens another one.
+#: An investigation takes no more alerts, and none after so many rounds; what comes then opens another one.
 MAX_ALERTS = 50
-MAX_ROUNDS = 10
-#: New alerts that one round is about; the last round takes all that wait.
-ROUND_ALERTS = 5
+MAX_ROUNDS = 20
 #: What one step of priority is worth in the queue: whoever waited so much longer goes first all the same.
 AGEING = timedelta(minutes=2)
 _RELATED = 49
@@ -46,14 +45,18 @@ _LEAST_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a round is about: its alerts, the worst first, and those of earlier rounds. `chosen` limits the plan to
-    these specialists, who are then asked whatever the evidence is (empty: the planner chooses)."""
+    """What a round is about: its alerts, the worst first, and the others of the investigation. `chosen` limits the
+    plan to these specialists, who are then asked whatever the evidence is (empty: the planner chooses)."""
 
     id: str
     round: int
     subjects: Sequence[Subject]
-    earlier: Sequence[Subject] = ()
+    others: Sequence[Subject] = ()
     chosen: Collection[str] = ()
+
+    def everything(self) -> list[Subject]:
+        """All alerts, the worst first."""
+        return ordered([*self.subjects, *self.others])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def next_wave(
     params = {row.agent: _params(row, case, known, current, steps) for row in rows}
     reached = [row for row in rows if row.agent in available]
     budgets = _budgets([row.agent for row in reached], current, allowance, free=wave >= CLOSING_FROM_WAVE)
-    voters = {*budgets, *(agent for item in known for agent in item.assessments)}
+    heard = standing(known) if wave >= LATER_FROM_WAVE else [current]
+    voters = {*budgets, *(agent for item in heard for agent in item.assessments)}
     return [_call(row, _beside(params[row.agent], row, voters), row in reached, budgets.get(row.agent)) for row in rows]
 
 
@@ -148,10 +152,10 @@ def _call(row: Row, params: Any, reached: bool, budget: Budget | None) -> Planne
 
 def _budgets(agents: Sequence[str], current: Round, allowance: Allowance, *, free: bool) -> Mapping[str, Budget]:
     """What each may spend: equal shares of what is left. Those for whom too little is left aren't named. What closes an
-    investigation is `free`: it must be done also when all is spent."""
+    investigation is `free`: it must be done also when all is spent, and it reads what all rounds read."""
     most = Budget(allowance.step_tool_calls, allowance.step_seconds)
     if free:
-        return dict.fromkeys(agents, most)
+        return dict.fromkeys(agents, Budget(max(most.tool_calls, allowance.tool_calls), most.seconds))
     calls = allowance.tool_calls - current.tool_calls
     seconds = allowance.seconds - current.seconds
     places = max(0, min(len(agents), calls // _LEAST_CALLS, math.floor(seconds / _LEAST_SECONDS)))
@@ -187,14 +191,16 @@ def _texts(value: Any) -> list[str]:
 
 
 def _params(row: Row, case: Case, known: Sequence[Round], current: Round, steps: Sequence[Stored]) -> Any:
-    related = [subject.id for subject in (*case.subjects[1:], *case.earlier)][:_RELATED]
-    prior = closing.priors(known) if row.wave >= LATER_FROM_WAVE else []
+    later = row.wave >= LATER_FROM_WAVE
+    about = case.everything() if later else case.subjects
+    prior = closing.priors(known) if later else []
     if row.method is PLAN_RESPONSE:
-        return closing.response_request(case.subjects, case.earlier, merging.merge(known), related, prior)
+        return closing.response_request(about, merging.merge(known), prior)
     if row.method is WRITE_REPORT:
-        return closing.report_request(case.id, (*case.subjects, *case.earlier), merging.merge(known), steps)
-    answers: Sequence[Assessment] = list(current.assessments.values())
-    return AnalyzeThreat(alert_id=case.subjects[0].id, iocs=merging.iocs_of(answers), related=related, prior=prior)
+        return closing.report_request(case.id, about, merging.merge(known), steps)
+    answers = [answer for item in (standing(known) if later else [current]) for answer in item.assessments.values()]
+    related = [subject.id for subject in about[1:]][:_RELATED]
+    return AnalyzeThreat(alert_id=about[0].id, iocs=merging.iocs_of(answers), related=related, prior=prior)
 
 
 def priority(severity_rank: int, *, manual: bool) -> int:

@@ -1,8 +1,9 @@
 """How the answers of specialists become one verdict. Pure: no I/O, no clock, no model.
 
 The votes of one round are about the same alerts: independent opinions add up as log-odds by stated weights, opposite
-ones cancel. Rounds begin with different alerts: the worst round counts, so that an ordinary alert which joins never
-takes back what another one proved. Suspicions of different rounds add up only where they stand side by side.
+ones cancel. Of rounds about different alerts the worst counts, so that an ordinary alert never takes back what another
+one proved; a later look at the same alerts takes the place of an earlier one (looks.py). Suspicions of different rounds
+add up only where they stand side by side.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.orchestrator.handoffs import Stored
+from services.orchestrator.investigations.looks import standing
 from services.orchestrator.investigations.rounds import Round, read
 from shared.contracts.agents import Assessment
 from shared.contracts.claims import Citation, Finding
@@ -74,8 +76,10 @@ def outcome_of(steps: Sequence[Stored]) -> Outcome:
     return merge(read(steps))
 
 
-def merge(rounds: Sequence[Round]) -> Outcome:
-    """The verdict of all rounds. A finding without a citation that its specialist also delivered is dropped."""
+def merge(known: Sequence[Round]) -> Outcome:
+    """The verdict of all rounds that count. A finding without a citation that its specialist also delivered is
+    dropped."""
+    rounds = standing(known)
     failures = [f"{agent}: {reason}" for item in rounds for agent, reason in item.failures.items()]
     votes = [item.assessments for item in rounds if item.assessments]
     if not votes:
@@ -84,8 +88,8 @@ def merge(rounds: Sequence[Round]) -> Outcome:
     probability = _probability(votes)
     verdict = _verdict(probability, any(item.verdict != "undetermined" for item in everyone))
     findings = _findings(everyone)
-    last = rounds[-1]
-    citations = _citations([*everyone, *([last.plan] if last.plan else [])], findings)
+    plan = _plan(verdict, known)
+    citations = _citations([*everyone, *([plan] if plan else [])], findings)
     carried = {citation.id for citation in citations}
     findings = [finding for finding in findings if carried.issuperset(finding.citations)]
     return Outcome(
@@ -106,9 +110,15 @@ def merge(rounds: Sequence[Round]) -> Outcome:
         ruled_out=_unique(text for item in everyone for text in item.ruled_out)[:_MAX_NOTES],
         not_checked=_unique([*failures, *(text for item in everyone for text in item.not_checked)])[:_MAX_NOTES],
         contradictions=[_contradiction(assessments) for assessments in votes if _opposed(assessments)],
-        plan=last.plan,
-        report=last.report,
+        plan=plan,
+        report=known[-1].report,
     )
+
+
+def _plan(verdict: Verdict, known: Sequence[Round]) -> ResponsePlan | None:
+    """The newest plan; none where nothing calls for one any more."""
+    plans = [item.plan for item in known if item.plan is not None]
+    return plans[-1] if plans and verdict in ("malicious", "suspicious") else None
 
 
 def iocs_of(assessments: Iterable[Assessment]) -> list[Observable]:
@@ -123,7 +133,7 @@ def raised(outcome: Outcome, opinion: Severity | None) -> Outcome:
     return outcome
 
 
-def _log_odds(agent: str, assessment: Assessment) -> float:
+def log_odds(agent: str, assessment: Assessment) -> float:
     """One specialist's weighted vote; 0 says nothing, more than 0 that it is an attack."""
     half = assessment.confidence / 2
     vote = 0.5
@@ -142,7 +152,7 @@ def _probability(rounds: Sequence[Mapping[str, Assessment]]) -> float:
     odds: list[float] = []
     standing: dict[str, float] = {}
     for assessments in rounds:
-        votes = {agent: _log_odds(agent, assessment) for agent, assessment in assessments.items()}
+        votes = {agent: log_odds(agent, assessment) for agent, assessment in assessments.items()}
         # Who is asked again sees the earlier alerts too: its new word takes the place of the old one.
         standing |= votes
         odds += [sum(votes.values()), sum(standing.values())]

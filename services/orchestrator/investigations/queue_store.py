@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
-from services.orchestrator.investigations.domain import AGEING, MAX_ROUNDS, ROUND_ALERTS, Case
+from services.orchestrator.investigations.domain import AGEING, MAX_ROUNDS, Case
+from services.orchestrator.investigations.looks import Held, next_look, ordered
 from services.orchestrator.investigations.merging import Outcome
 from services.orchestrator.investigations.subject import Subject
 from shared.contracts.investigations import InvestigationStatus
@@ -106,41 +107,52 @@ async def has_new_alerts(connection: Connection, identifier: str) -> bool:
     )
 
 
-async def open_round(connection: Connection, row: Record) -> None:
-    """Begins the next round of a held row: about alerts that no round was about, else those seen again, else all."""
-    number = row["round"] + 1
-    limit = None if number >= MAX_ROUNDS else ROUND_ALERTS
+async def open_round(connection: Connection, row: Record, *, anew: bool) -> Case | None:
+    """Begins the next round of a held row; None when there is nothing left to look at. `anew` is one after an end:
+    alerts that were seen again since are looked at again, and where nothing waits, all are."""
+    number, identifier = row["round"] + 1, row["id"]
+    if anew:
+        await connection.execute(
+            "UPDATE investigation_alerts SET round = NULL, refired = false WHERE investigation_id = $1 AND refired",
+            identifier,
+        )
+    known = await _held_alerts(connection, identifier)
+    chosen = next_look(known, last=number >= MAX_ROUNDS)
+    if not chosen and anew:
+        chosen = next_look([replace(alert, round=None) for alert in known], last=number >= MAX_ROUNDS)
+    if not chosen:
+        return None
     await connection.execute(
-        """WITH waiting AS (
-               SELECT alert_id FROM investigation_alerts
-               WHERE investigation_id = $1 AND (round IS NULL OR refired)
-               ORDER BY (round IS NULL) DESC, severity_rank DESC, position LIMIT $3)
-           UPDATE investigation_alerts
+        """UPDATE investigation_alerts
            SET round = $2, refired = false, asked_count = coalesce((subject->>'count')::bigint, 1)
-           WHERE investigation_id = $1
-             AND (alert_id IN (SELECT alert_id FROM waiting) OR NOT EXISTS (SELECT 1 FROM waiting))""",
-        row["id"],
+           WHERE investigation_id = $1 AND alert_id = ANY($3)""",
+        identifier,
         number,
-        limit,
+        chosen,
     )
-    await connection.execute("UPDATE investigations SET round = $2, round_open = true WHERE id = $1", row["id"], number)
+    await connection.execute(
+        "UPDATE investigations SET round = $2, round_open = true WHERE id = $1", identifier, number
+    )
+    return await case_of(connection, row, number)
 
 
 async def case_of(connection: Connection, row: Record, number: int) -> Case:
     """What a round is about."""
-    rows = await connection.fetch(
-        """SELECT subject, round FROM investigation_alerts WHERE investigation_id = $1 AND round IS NOT NULL
-           ORDER BY severity_rank DESC, position""",
-        row["id"],
-    )
-    alerts = [(msgspec.convert(item["subject"], Subject), item["round"] == number) for item in rows]
+    known = await _held_alerts(connection, row["id"])
     return Case(
         id=row["id"],
         round=number,
-        subjects=[subject for subject, now in alerts if now],
-        earlier=[subject for subject, now in alerts if not now],
+        subjects=ordered([alert.subject for alert in known if alert.round == number]),
+        others=ordered([alert.subject for alert in known if alert.round != number]),
         chosen=row["agents"],
     )
+
+
+async def _held_alerts(connection: Connection, identifier: str) -> list[Held]:
+    rows = await connection.fetch(
+        "SELECT subject, round FROM investigation_alerts WHERE investigation_id = $1", identifier
+    )
+    return [Held(msgspec.convert(item["subject"], Subject), item["round"]) for item in rows]
 
 
 async def note_verdict(
@@ -176,7 +188,8 @@ async def complete(
     now: datetime,
     pause: timedelta,
 ) -> Record:
-    """Writes the end of a held row. It goes on after `pause` by itself where an alert was seen again meanwhile."""
+    """Writes the end of a held row. Where an alert was seen again meanwhile it goes on by itself, later by `pause` for
+    each round."""
     return await connection.fetchrow(
         """UPDATE investigations SET status = $2, severity = $3, confidence = $4, verdict = $5, mitre_techniques = $6,
                   iocs = $7, summary = $8, findings = $9, citations = $10, ruled_out = $11, not_checked = $12,
@@ -185,7 +198,7 @@ async def complete(
                   worked_seconds = extract(epoch FROM $16::timestamptz - claimed_at),
                   continue_at = CASE WHEN round < $18 AND EXISTS (SELECT 1 FROM investigation_alerts
                                                                   WHERE investigation_id = $1 AND refired)
-                                     THEN $16::timestamptz + $17::interval END,
+                                     THEN $16::timestamptz + $17::interval * round END,
                   round_open = false, lease_owner = NULL, lease_until = NULL
            WHERE id = $1 RETURNING *""",
         identifier,

@@ -14,6 +14,7 @@ import msgspec
 from services.orchestrator.handoffs import Stored
 from shared.contracts.agents import ANALYZE_THREAT, Assessment
 from shared.contracts.claims import Citation
+from shared.contracts.investigations import DispatchRecord
 from shared.contracts.reports import WRITE_REPORT, Report
 from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan
 
@@ -23,11 +24,12 @@ _HAND_OFF = "hand_off"
 
 @dataclass(slots=True)
 class Round:
-    """One round. `asked` holds agent and method of every step, also of those that were left out; `failures` maps an
-    agent that gave nothing to the reason. `heard` maps an agent that others asked themselves to what they asked it
-    about and what it named. Spent are tool calls and seconds of specialists."""
+    """One round. `alerts` are those that it looked at. `asked` holds agent and method of every step, also of those that
+    were left out; `failures` maps an agent that gave nothing to the reason. `heard` maps an agent that others asked
+    themselves to what they asked it about and what it named. Spent are tool calls and seconds of specialists."""
 
     number: int
+    alerts: tuple[str, ...] = ()
     asked: set[tuple[str, str]] = field(default_factory=set)
     assessments: dict[str, Assessment] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -44,6 +46,7 @@ def read(steps: Iterable[Stored]) -> list[Round]:
     for step in steps:
         of = found.setdefault(step.record.round, Round(step.record.round))
         of.asked.add((step.record.agent, step.record.method))
+        of.alerts = of.alerts or _looked_at(step.record)
         _read_step(of, step)
     return [found[number] for number in sorted(found)]
 
@@ -51,6 +54,13 @@ def read(steps: Iterable[Stored]) -> list[Round]:
 def unfinished(steps: Sequence[Stored]) -> list[str]:
     """The ids of the steps that have no end yet."""
     return [step.record.id for step in steps if step.record.status in ("pending", "running")]
+
+
+def _looked_at(record: DispatchRecord) -> tuple[str, ...]:
+    """The alerts that a step is about. The first steps of a round are about its own, the last ones about all."""
+    if record.method != ANALYZE_THREAT.name or not record.params.get("alert_id"):
+        return ()
+    return (record.params["alert_id"], *record.params.get("related", ()))
 
 
 def _read_step(of: Round, step: Stored) -> None:

@@ -92,8 +92,8 @@ class InvestigationsService:
         return True
 
     async def on_alert_update(self, _event: CloudEvent, data: AlertChanged) -> None:
-        """On aurora.alerts.updated: an alert that was seen at least twice as often as when it was asked about lets its
-        investigation go on, some time after its end. To be told twice changes nothing."""
+        """On aurora.alerts.updated: an alert that was seen again since it was asked about lets its investigation go on,
+        some time after its end. To be told twice changes nothing."""
         if "count" not in data.changed:
             return
         pause = timedelta(seconds=self._settings.continue_seconds)

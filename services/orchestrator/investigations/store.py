@@ -153,34 +153,38 @@ async def join(connection: Connection, identifier: str, subject: Subject, priori
 
 
 async def fired_again(connection: Connection, subject: Subject, now: datetime, pause: timedelta) -> bool:
-    """Notes that an alert counts at least twice what it did when it was last asked about; whether anything was noted.
+    """Keeps what an alert says since it was seen again; whether that is news.
 
-    Its automatic investigation goes on `pause` after its end at the earliest.
+    Its automatic investigation goes on when it was asked about that alert before: `pause` for each round after its end
+    at the earliest, so ever more seldom, and not at all after the last round.
     """
-    identifier = await connection.fetchval(
-        """SELECT i.id FROM investigations i JOIN investigation_alerts a ON a.investigation_id = i.id
-           WHERE a.alert_id = $1 AND i.automatic AND i.status NOT IN ('cancelled') AND i.round < $3
-             AND NOT a.refired AND a.asked_count > 0 AND a.asked_count * 2 <= $2
+    row = await connection.fetchrow(
+        """SELECT i.id, i.round, a.asked_count FROM investigations i
+           JOIN investigation_alerts a ON a.investigation_id = i.id
+           WHERE a.alert_id = $1 AND i.automatic AND i.status NOT IN ('cancelled')
+             AND coalesce((a.subject->>'count')::bigint, 1) < $2
            ORDER BY i.position DESC LIMIT 1 FOR UPDATE OF i""",
         subject.id,
         subject.count,
-        MAX_ROUNDS,
     )
-    if identifier is None:
+    if row is None:
         return False
+    again = row["asked_count"] > 0 and row["round"] < MAX_ROUNDS
     await connection.execute(
-        "UPDATE investigation_alerts SET refired = true, subject = $3 WHERE investigation_id = $1 AND alert_id = $2",
-        identifier,
+        "UPDATE investigation_alerts SET refired = $4, subject = $3 WHERE investigation_id = $1 AND alert_id = $2",
+        row["id"],
         subject.id,
         subject,
+        again,
     )
-    await connection.execute(
-        """UPDATE investigations SET continue_at = greatest($2, completed_at + $3::interval)
-           WHERE id = $1 AND completed_at IS NOT NULL""",
-        identifier,
-        now,
-        pause,
-    )
+    if again:
+        await connection.execute(
+            """UPDATE investigations SET continue_at = greatest($2, completed_at + $3::interval * round)
+               WHERE id = $1 AND completed_at IS NOT NULL""",
+            row["id"],
+            now,
+            pause,
+        )
     return True
 
 

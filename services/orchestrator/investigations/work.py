@@ -35,6 +35,7 @@ from shared.outbox import Outbox
 from shared.postgres import Database
 
 _IDLE_SECONDS = 1.0
+_UNCHANGED = Outcome(None, None, None, "")
 _log = get_logger("investigations")
 
 
@@ -175,8 +176,9 @@ class Workers:
                 continue
             available = [agent for agent in self._roster if self._dispatcher.has(agent)]
             calls = domain.next_wave(case, steps, available, self._allowance, self._roster)
-            outcome = merging.outcome_of(steps)
-            await self._note(claimed, outcome, first=domain.is_first_verdict(calls))
+            outcome, voted = merging.outcome_of(steps), domain.is_first_verdict(calls)
+            # Until all have voted who look again, what was said before stands.
+            await self._note(claimed, outcome if voted or case.round == 1 else _UNCHANGED, first=voted)
             if domain.can_wait(calls) and (later := await self._next_round(claimed)):
                 case = later
             elif calls:
@@ -192,22 +194,16 @@ class Workers:
             row = await queue_store.held(connection, claimed.id, self._owner)
             if row is None:
                 raise _LetGo
-            number: int = row["round"]
-            if not row["round_open"]:
-                await queue_store.open_round(connection, row)
-                number += 1
-            return await queue_store.case_of(connection, row, number)
+            begun = None if row["round_open"] else await queue_store.open_round(connection, row, anew=True)
+            return begun or await queue_store.case_of(connection, row, row["round"])
 
     async def _next_round(self, claimed: Claimed) -> Case | None:
-        """The next round, when alerts have joined that no round was about."""
+        """The next round, when there are alerts that weren't looked at, or not all that belong together."""
         async with self._database.transaction() as connection:
             row = await queue_store.held(connection, claimed.id, self._owner)
             if row is None:
                 raise _LetGo
-            if not await queue_store.has_new_alerts(connection, claimed.id):
-                return None
-            await queue_store.open_round(connection, row)
-            return await queue_store.case_of(connection, row, row["round"] + 1)
+            return await queue_store.open_round(connection, row, anew=False)
 
     async def _ask(self, unfinished: Sequence[str]) -> None:
         calls = (self._dispatcher.execute(identifier) for identifier in unfinished)

@@ -34,8 +34,8 @@ def subject(number: int = 1, severity: Severity = "high", **changes: Any) -> Sub
     return Subject(id=f"ALRT-2026-{number:06}", severity=severity, first_seen=NOW, last_seen=NOW, **changes)
 
 
-def case(*subjects: Subject, chosen: Sequence[str] = (), number: int = 1, earlier: Sequence[Subject] = ()) -> Case:
-    return Case("inv-1", number, subjects or (subject(),), earlier, chosen)
+def case(*subjects: Subject, chosen: Sequence[str] = (), number: int = 1, others: Sequence[Subject] = ()) -> Case:
+    return Case("inv-1", number, subjects or (subject(),), others, chosen)
 
 
 def answered(verdict: Verdict = "malicious", *, events: Sequence[dict[str, Any]] = (), **changes: Any) -> Assessment:
@@ -220,18 +220,29 @@ def test_a_wave_that_was_planned_by_half_before_a_crash_is_planned_to_its_end() 
 def test_the_same_call_is_never_planned_twice_in_a_round_and_again_in_the_next() -> None:
     steps = [step("triage", answered())]
     assert "triage" not in names(plan(case(), steps))
-    [again] = plan(case(subject(2), number=2, earlier=[subject(1)]), steps)
+    [again] = plan(case(subject(2), number=2, others=[subject(1)]), steps)
     assert (again.agent, again.params.alert_id, again.params.related) == (
         "triage",
         "ALRT-2026-000002",
-        ["ALRT-2026-000001"],
+        [],
     )
 
 
-def test_the_alerts_of_a_round_are_seen_together_with_those_before() -> None:
-    [call] = plan(case(subject(3), subject(4), number=2, earlier=[subject(1), subject(2)]))
-    assert call.params.alert_id == "ALRT-2026-000003"
-    assert [name[-1] for name in call.params.related] == ["4", "1", "2"]
+def test_who_looks_further_and_who_plans_hear_of_all_alerts_the_worst_first() -> None:
+    about = case(subject(3), subject(4), number=2, others=[subject(1), subject(2, "critical")])
+    [call] = plan(about)
+    assert (call.params.alert_id[-1], [name[-1] for name in call.params.related]) == ("3", ["4"])
+    steps = [step(agent, answered(), number=2) for agent in ("triage", "endpoint_analyst")]
+    for agent in ("threat_hunter", "forensic_analyst"):
+        call = plan(about, steps)[0]
+        assert (call.agent, call.params.alert_id[-1], [name[-1] for name in call.params.related]) == (
+            agent, "2", ["1", "3", "4"],
+        )  # fmt: skip
+        steps.append(step(agent, answered(), number=2))
+    [planning] = plan(about, steps)
+    assert (planning.params.alert_id[-1], [name[-1] for name in planning.params.related]) == ("2", ["1", "3", "4"])
+    assert planning.budget is not None
+    assert planning.budget.tool_calls == PLENTY.tool_calls
 
 
 def test_specialists_share_what_is_left_of_the_round_s_budget() -> None:
