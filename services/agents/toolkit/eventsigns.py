@@ -7,21 +7,20 @@ is, and the two program names of `differs` are different ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import re2
 
 from services.agents.toolkit.behaviours import behaviours_in
+from services.agents.toolkit.conditions import Conditions, shown, texts_in
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.signs import Sign
 from shared.contracts.investigations import Citation
 
 _FILE = Path(__file__).parent / "knowledge" / "events.json"
-_MAX_TEXT = 8192
 #: What is kept of an event beside the fields that made it interesting.
 _CONTEXT = (
     "event.action", "event.code", "event.type", "event.category", "event.outcome", "process.name", "process.executable",
@@ -51,9 +50,8 @@ class _Knowledge(msgspec.Struct):
     facts: list[Fact]
 
 
-_Tests = tuple[tuple[str, Any], ...]
 #: A fact, its place in the file, and its conditions.
-_Compiled = tuple[int, Fact, _Tests, _Tests]
+_Compiled = tuple[int, Fact, Conditions]
 #: Fields that most events have: a fact is looked up by another of its fields where it has one.
 _COMMON = ("message", "event.category", "event.type", "event.action", "event.outcome", "process.executable")
 #: A pattern that is whole words and nothing else: facts are looked up by them, which spares most patterns.
@@ -73,7 +71,7 @@ def _lookup() -> tuple[dict[tuple[str, str], list[_Compiled]], dict[str, list[_C
     by_value: dict[tuple[str, str], list[_Compiled]] = {}
     by_field: dict[str, list[_Compiled]] = {}
     for place, fact in enumerate(known()):
-        compiled = (place, fact, _patterns(fact.when), _patterns(fact.unless))
+        compiled = (place, fact, Conditions(fact.when, fact.unless))
         named = ((name, _WORDS.fullmatch(fact.when[name])) for name in _LOOKED_UP if name in fact.when)
         field, words = next(((name, match) for name, match in named if match), (None, None))
         if field is not None and words is not None:
@@ -84,18 +82,9 @@ def _lookup() -> tuple[dict[tuple[str, str], list[_Compiled]], dict[str, list[_C
     return by_value, by_field
 
 
-def _patterns(conditions: Mapping[str, str]) -> _Tests:
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    return tuple((name, re2.compile(pattern, options)) for name, pattern in conditions.items())
-
-
 def texts_of(event: Mapping[str, Any], name: str) -> list[str]:
     """The values of a field as texts; `message` is the event's own line."""
-    value = event["message"] if name == "message" else event["ecs"].get(name)
-    values = value if isinstance(value, list) else [value]
-    return [str(item)[:_MAX_TEXT] for item in values if item is not None]
+    return texts_in(event["message"] if name == "message" else event["ecs"].get(name))
 
 
 def facts_of(event: Mapping[str, Any]) -> list[Fact]:
@@ -105,20 +94,13 @@ def facts_of(event: Mapping[str, Any]) -> list[Fact]:
     for name in _LOOKED_UP:
         for text in texts_of(event, name):
             found += by_value.get((name, text.casefold()), ())
-    candidates = {place: (fact, when, unless) for place, fact, when, unless in found}
-    return [fact for _, (fact, when, unless) in sorted(candidates.items()) if _holds(event, fact, when, unless)]
-
-
-def _holds(event: Mapping[str, Any], fact: Fact, when: _Tests, unless: _Tests) -> bool:
-    return (
-        all(_found(event, name, pattern) for name, pattern in when)
-        and not any(_found(event, name, pattern) for name, pattern in unless)
-        and (fact.differs is None or _differ(event, *fact.differs))
-    )
-
-
-def _found(event: Mapping[str, Any], name: str, pattern: Any) -> bool:
-    return any(pattern.search(text) for text in texts_of(event, name))
+    texts = partial(texts_of, event)
+    candidates = {place: (fact, conditions) for place, fact, conditions in found}
+    return [
+        fact
+        for _, (fact, conditions) in sorted(candidates.items())
+        if conditions.hold(texts) and (fact.differs is None or _differ(event, *fact.differs))
+    ]
 
 
 def _differ(event: Mapping[str, Any], first: str, second: str) -> bool:
@@ -133,14 +115,15 @@ def _stem(name: str) -> str:
 def event_signs(event: Mapping[str, Any], carrier: Citation) -> list[Sign]:
     """The facts of one event as signs."""
     return [
-        Sign(fact.id, f"{fact.text}: {_shown(event, fact.show)}", fact.weight, fact.techniques, carrier)
+        Sign(
+            fact.id,
+            f"{fact.text}: {shown(partial(texts_of, event), fact.show) or quote(event['message'])}",
+            fact.weight,
+            fact.techniques,
+            carrier,
+        )
         for fact in facts_of(event)
     ]
-
-
-def _shown(event: Mapping[str, Any], names: Sequence[str]) -> str:
-    shown = [quote(texts[0], 120) for name in names if (texts := texts_of(event, name))]
-    return " ".join(shown) or quote(event["message"])
 
 
 class Relevant(NamedTuple):

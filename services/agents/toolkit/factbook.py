@@ -7,19 +7,18 @@ differ. `source` limits it to datasets that begin so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import re2
 
+from services.agents.toolkit.conditions import Conditions, shown, texts_in
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.signs import Sign
 from shared.contracts.investigations import Citation
 
-_MAX_TEXT = 8192
 _KEYS = ("event.action", "event.code")
 #: What is left of a fact when the step was refused: the will was there, the effect was not.
 _REFUSED = 0.6
@@ -46,9 +45,6 @@ class _File(msgspec.Struct):
     facts: list[Fact]
 
 
-_Tests = tuple[tuple[str, Any], ...]
-
-
 class FactBook:
     """The facts of one file, read when they are first asked for."""
 
@@ -65,11 +61,11 @@ class FactBook:
         return {fact.id: fact for fact in self.facts}
 
     @cached_property
-    def _by_action(self) -> dict[str, list[tuple[Fact, _Tests, _Tests]]]:
-        found: dict[str, list[tuple[Fact, _Tests, _Tests]]] = {}
+    def _by_action(self) -> dict[str, list[tuple[Fact, Conditions]]]:
+        found: dict[str, list[tuple[Fact, Conditions]]] = {}
         for fact in self.facts:
             for action in fact.actions:
-                found.setdefault(action.lower(), []).append((fact, _patterns(fact.when), _patterns(fact.unless)))
+                found.setdefault(action.lower(), []).append((fact, Conditions(fact.when, fact.unless)))
         return found
 
     @cached_property
@@ -86,8 +82,8 @@ class FactBook:
         return [
             fact
             for key in keys
-            for fact, when, unless in self._by_action.get(key, ())
-            if dataset.startswith(fact.source) and _all(ecs, when) and not _any(ecs, unless)
+            for fact, conditions in self._by_action.get(key, ())
+            if dataset.startswith(fact.source) and conditions.hold(partial(texts_of, ecs))
             if fact.differs is None or _differ(ecs, *fact.differs)
         ]
 
@@ -110,28 +106,7 @@ class FactBook:
 
 def texts_of(ecs: Mapping[str, Any], name: str) -> list[str]:
     """The values of a field as texts."""
-    value = ecs.get(name)
-    values: Iterable[Any] = value if isinstance(value, list) else (value,)
-    return [str(item)[:_MAX_TEXT] for item in values if item is not None]
-
-
-def _patterns(conditions: Mapping[str, str]) -> _Tests:
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    return tuple((name, re2.compile(pattern, options)) for name, pattern in conditions.items())
-
-
-def _all(ecs: Mapping[str, Any], tests: _Tests) -> bool:
-    return all(_found(ecs, name, pattern) for name, pattern in tests)
-
-
-def _any(ecs: Mapping[str, Any], tests: _Tests) -> bool:
-    return any(_found(ecs, name, pattern) for name, pattern in tests)
-
-
-def _found(ecs: Mapping[str, Any], name: str, pattern: Any) -> bool:
-    return any(pattern.search(text) for text in texts_of(ecs, name))
+    return texts_in(ecs.get(name))
 
 
 def _differ(ecs: Mapping[str, Any], one: str, other: str) -> bool:
@@ -139,8 +114,7 @@ def _differ(ecs: Mapping[str, Any], one: str, other: str) -> bool:
     return bool(first and second) and first.isdisjoint(second)
 
 
-def _shown(ecs: Mapping[str, Any], names: Sequence[str]) -> str:
+def _shown(ecs: Mapping[str, Any], names: tuple[str, ...]) -> str:
     actor = texts_of(ecs, "user.name")
     by = f" by {quote(actor[0], 100)}" if actor else ""
-    shown = [quote(texts[0], 120) for name in names if (texts := texts_of(ecs, name))]
-    return (" ".join(shown) + by).strip() or "by nobody named"
+    return (shown(partial(texts_of, ecs), names) + by).strip() or "by nobody named"
