@@ -89,7 +89,8 @@ class Collected:
             self.add_vulnerability(Vulnerability(cve=value, description=entry.description))
             return True
         confidence = self._confidence if entry.confidence is None else entry.confidence
-        entry = msgspec.structs.replace(entry, value=value, confidence=confidence)
+        if value != entry.value or confidence != entry.confidence:
+            entry = msgspec.structs.replace(entry, value=value, confidence=confidence)
         key = (entry.type, value)
         known = self.entries.get(key)
         if known is not None:

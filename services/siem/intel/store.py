@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -29,18 +30,22 @@ _CHUNK = 5000
 _OF_ONE = 20
 
 
-class _Detail(msgspec.Struct):
-    """The column `detail`."""
+class _Detail(msgspec.Struct, omit_defaults=True):
+    """The column `detail`; most of it is empty for most values, and then not written."""
 
-    names: list[IntelName] = []
-    techniques: list[str] = []
-    tags: list[str] = []
+    names: Sequence[IntelName] = ()
+    techniques: Sequence[str] = ()
+    tags: Sequence[str] = ()
     tlp: str = ""
     description: str = ""
     reference: str = ""
-    requires: list[Observable] = []
+    requires: Sequence[Observable] = ()
     others: bool = False
-    warnings: list[str] = []
+    warnings: Sequence[str] = ()
+
+
+_DETAIL = _Detail.__struct_fields__
+_detail_of: Callable[[Entry], tuple[Any, ...]] = attrgetter(*_DETAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,10 @@ async def put_entries(connection: Connection, source: str, entries: Sequence[Ent
         rows = await connection.fetch(
             """INSERT INTO intel_indicators AS known (source, imported_at, updated_at, type, value, benign, network,
                       host, confidence, actionable, revoked, valid_from, valid_until, detail)
-               SELECT $1, $2, $2, n.* FROM unnest($3::text[], $4::text[], $5::boolean[], $6::inet[], $7::text[],
-                      $8::smallint[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[],
-                      $13::jsonb[]) AS n
+               SELECT $1, $2, $2, n.a, n.b, n.c, n.d, n.e, n.f, n.g, n.h, n.i, n.j, n.k::jsonb
+               FROM unnest($3::text[], $4::text[], $5::boolean[], $6::inet[], $7::text[], $8::smallint[],
+                      $9::boolean[], $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::text[])
+                      AS n (a, b, c, d, e, f, g, h, i, j, k)
                ON CONFLICT (type, value, source) DO UPDATE SET updated_at = excluded.updated_at,
                       benign = excluded.benign, confidence = excluded.confidence, actionable = excluded.actionable,
                       revoked = excluded.revoked, valid_from = excluded.valid_from,
@@ -119,7 +125,7 @@ def _columns(entries: Sequence[Entry]) -> tuple[list[Any], ...]:
         [entry.revoked for entry in entries],
         [entry.valid_from for entry in entries],
         [entry.valid_until for entry in entries],
-        [{name: getattr(entry, name) for name in _Detail.__struct_fields__} for entry in entries],
+        [msgspec.json.encode(_Detail(*_detail_of(entry))).decode() for entry in entries],
     )
 
 
@@ -287,7 +293,7 @@ def _indicator(row: Record, at: datetime) -> IntelIndicator:
         valid_until=row["valid_until"],
         imported_at=row["imported_at"],
         updated_at=row["updated_at"],
-        **{name: getattr(detail, name) for name in _Detail.__struct_fields__},
+        **{name: getattr(detail, name) for name in _DETAIL},
     )
 
 
