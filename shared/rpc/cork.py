@@ -20,19 +20,24 @@ class CorkedTransport:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
         self._bytes = 0
+        self._held = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def hold(self) -> None:
+        """Someone will `flush` in this turn: nothing else needs to."""
+        self._held = True
+
     def write(self, data: bytes) -> None:
         """Keeps the bytes for this turn's write."""
-        if not self._waiting:
+        if not self._waiting and not self._held:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
         self._bytes += len(data)
         # Kept short, so that the transport's own flow control sees what is really waiting.
         if self._bytes >= _FLUSH_BYTES:
-            self.flush()
+            self._write()
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet taken by the socket."""
@@ -40,16 +45,20 @@ class CorkedTransport:
 
     def write_eof(self) -> None:
         """Ends the stream behind what was written."""
-        self.flush()
+        self._write()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Closes behind what was written."""
-        self.flush()
+        self._write()
         self._transport.close()
 
     def flush(self) -> None:
         """Writes what waits: for who knows that nothing else comes in this turn."""
+        self._held = False
+        self._write()
+
+    def _write(self) -> None:
         if self._waiting:
             data = b"".join(self._waiting)
             self._waiting.clear()

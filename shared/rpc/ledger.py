@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.errors import CONFLICT, RATE_LIMITED, AuroraError
+from shared.rpc.eager import Eager
 from shared.rpc.limits import RpcLimits
 
 
@@ -29,11 +30,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One handoff: `digest` of what was asked, the task that answers (or its answer, once it is kept), and how many
-    requests wait for it."""
+    """One handoff that runs: `digest` of what was asked, the task that answers, and how many requests wait for it."""
 
     digest: bytes
-    task: asyncio.Future[Reply]
+    task: asyncio.Task[Reply]
     waiters: int = 1
 
 
@@ -48,18 +48,19 @@ class _Kept(NamedTuple):
 class Ledger:
     """Running and lately finished handoffs of one server. `tasks` are all that haven't ended, abandoned ones too."""
 
-    def __init__(self, limits: RpcLimits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RpcLimits, eager: Eager, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self._eager = eager
         self.tasks: set[asyncio.Task[Any]] = set()
         self._running: dict[Hashable, Entry] = {}
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._bytes = 0
 
-    def enter(self, key: Hashable, digest: bytes, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry:
-        """The entry of `key`, to be left again; `work` is started only when there is none. Raises AURORA-4090 when
-        the key stands for another request, AURORA-4290 when too many run."""
+    def enter(self, key: Hashable, digest: bytes, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry | Reply:
+        """The reply, where it is kept or made at once; else the entry of `key`, to be left again. `work` is begun only
+        when there is neither. Raises AURORA-4090 when the key stands for another request, AURORA-4290 when too many
+        run."""
         self._forget_old()
         entry = self._running.get(key)
         known = entry or self._kept.get(key)
@@ -69,13 +70,16 @@ class Ledger:
             entry.waiters += 1
             return entry
         if isinstance(known, _Kept):
-            return self._answered(known)
+            return known.reply
         if len(self._running) >= self._limits.max_handoffs:
             raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
-        task = self._loop.create_task(work(), name="rpc handoff")
-        entry = self._running[key] = Entry(digest, task)
-        self.tasks.add(task)
-        task.add_done_callback(partial(self._finished, key, entry))
+        begun = self._eager.begin(work(), "rpc handoff")
+        if isinstance(begun, Reply):
+            self._keep(key, digest, begun)
+            return begun
+        entry = self._running[key] = Entry(digest, begun)
+        self.tasks.add(begun)
+        begun.add_done_callback(partial(self._finished, key, entry))
         return entry
 
     def leave(self, key: Hashable, entry: Entry, *, give_up: bool) -> None:
@@ -89,12 +93,13 @@ class Ledger:
         self.tasks.discard(task)
         if self._running.get(key) is entry:
             del self._running[key]
-        if task.cancelled() or task.exception() is not None:
-            return
-        reply = task.result()
+        if not task.cancelled() and task.exception() is None:
+            self._keep(key, entry.digest, task.result())
+
+    def _keep(self, key: Hashable, digest: bytes, reply: Reply) -> None:
         if not reply.keep:
             return
-        self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, entry.digest, reply)
+        self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, digest, reply)
         self._bytes += len(reply.body)
         while len(self._kept) > self._limits.kept_replies or self._bytes > self._limits.kept_bytes:
             self._drop_oldest()
@@ -108,8 +113,3 @@ class Ledger:
     def _drop_oldest(self) -> None:
         _, kept = self._kept.popitem(last=False)
         self._bytes -= len(kept.reply.body)
-
-    def _answered(self, kept: _Kept) -> Entry:
-        answer: asyncio.Future[Reply] = self._loop.create_future()
-        answer.set_result(kept.reply)
-        return Entry(kept.digest, answer)

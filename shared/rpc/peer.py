@@ -45,6 +45,7 @@ class _Line:
         self.lost = False
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[_Key, asyncio.Future[Ok | Error | ConnectionLost]] = {}
+        socket.take_by(self._reply)
         self.reader = self._loop.create_task(self._read(), name="rpc peer reader")
 
     async def exchange(self, key: _Key, message: bytes) -> Ok | Error:
@@ -52,7 +53,8 @@ class _Line:
         waiter: asyncio.Future[Ok | Error | ConnectionLost] = self._loop.create_future()
         self._waiting[key] = waiter
         try:
-            await self.socket.send(message, alone=len(self._waiting) == 1)
+            if not self.socket.post(message, alone=len(self._waiting) == 1):
+                await self.socket.send(message)
             reply = await waiter
         finally:
             del self._waiting[key]
@@ -71,7 +73,7 @@ class _Line:
                 if not waiter.done():
                     waiter.set_result(ConnectionLost(self.socket.close_code))
 
-    def _reply(self, text: str) -> None:
+    def _reply(self, text: str) -> bool:
         try:
             message = decode(text)
             # The library takes a message with both for a result, and one with neither for an error.
@@ -81,13 +83,14 @@ class _Line:
             waiter = self._waiting.get(reply.id)
             # Only an earlier call can have taken the request back: a handoff's id is used again when it is retried.
             if isinstance(reply, Error) and reply.code == CANCELLED:
-                return
+                return True
         except (ValueError, KeyError, TypeError, AttributeError):
             _log.warning("not a JSON-RPC reply", bytes=len(text))
-            return
+            return True
         # None: the caller has given up, or the id was never ours.
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
+        return True
 
 
 class Peer:

@@ -14,7 +14,8 @@ from typing import Any
 from shared.errors import PAYLOAD_TOO_LARGE, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
-from shared.rpc.exchange import Awaited, Exchange
+from shared.rpc.eager import Eager
+from shared.rpc.exchange import Exchange, Told
 from shared.rpc.ledger import Ledger, Reply
 from shared.rpc.limits import RpcLimits
 from shared.rpc.methods import Arrival, Call, Registry, dispatch
@@ -41,23 +42,32 @@ class Session:
     """What `dispatch` starts calls on. One per connection."""
 
     def __init__(
-        self, socket: Socket, principal: Principal, limits: RpcLimits, table: Registry, runner: Runner, ledger: Ledger
+        self,
+        socket: Socket,
+        principal: Principal,
+        limits: RpcLimits,
+        table: Registry,
+        runner: Runner,
+        ledger: Ledger,
+        eager: Eager,
     ) -> None:
         self.principal = principal
         self.limits = limits
-        self.running: dict[asyncio.Task[Any], Exchange] = {}
-        self._awaited: set[Awaited] = set()
-        self._sending: set[asyncio.Task[None]] = set()
         self.draining = False
+        self._exchanges: set[Exchange] = set()
+        self._own: set[asyncio.Task[Any]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._batches: set[asyncio.Task[None]] = set()
         self._socket = socket
         self._table = table
         self._runner = runner
         self._ledger = ledger
-        self._batches: set[asyncio.Task[None]] = set()
+        self._eager = eager
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
         """Until the connection ends. What then still runs for it alone is cancelled."""
+        self._socket.take_by(self._take)
         try:
             while (text := await self._socket.receive()) is not None:
                 reply = self._frame(text)
@@ -67,77 +77,93 @@ class Session:
         except ConnectionLost:
             pass
         finally:
-            for awaited in list(self._awaited):
-                self._leave(awaited, give_up=False)
+            for exchange in list(self._exchanges):
+                self._leave(exchange, give_up=exchange.entry is None)
             await end(self.tasks)
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:
         """Whatever still has a reply to send, but for handoffs: those are the ledger's."""
-        return {*self._batches, *self._sending, *self.running}
+        return self._batches | self._sending | self._own
 
     def stop(self, refusal: WireError) -> None:
         """Ends every running request with `refusal`."""
-        for exchange in self.running.values():
-            exchange.stop(refusal)
-        for awaited in list(self._awaited):
-            self._give_up(awaited, refusal)
+        for exchange in list(self._exchanges):
+            self._give_up(exchange, refusal)
 
-    def start(self, call: Call, arrival: Arrival) -> Exchange | Awaited:
-        """Begins a call. Raises AURORA-4290 when too many run, AURORA-5030 while the server drains."""
+    def start(self, call: Call, arrival: Arrival) -> Exchange | Told | bytes:
+        """Begins a call; the reply where it is there at once. Raises AURORA-4290 when too many run, AURORA-5030 while
+        the server drains."""
         if self.draining:
             raise AuroraError(UNAVAILABLE, {"reason": "shutting down"}, retry_after=1.0)
-        if len(self.running) + len(self._awaited) + len(self._sending) >= self.limits.max_in_flight:
+        if len(self._exchanges) + len(self._sending) >= self.limits.max_in_flight:
             raise AuroraError(RATE_LIMITED, {"max_in_flight": self.limits.max_in_flight}, retry_after=0.1)
-        if call.key is not None:
-            return self._await(call, arrival)
-        exchange = Exchange(call)
-        work = self._work(exchange, send=not (arrival.notification or arrival.in_batch))
-        task = exchange.task = self._loop.create_task(work, name=call.binding.method.name)
-        self.running[task] = exchange
-        task.add_done_callback(self._ended)
-        return exchange
+        if call.key is None:
+            begun = self._eager.begin(self._runner.run(call), call.binding.method.name)
+            if isinstance(begun, Reply):
+                return Told(call, begun.body) if arrival.in_batch else begun.body
+            self._own.add(begun)
+            begun.add_done_callback(self._own.discard)
+            return self._await(Exchange(call, begun, None), arrival)
+        entry = self._ledger.enter(call.key, call.digest, partial(self._runner.run, call))
+        if isinstance(entry, Reply):
+            return Told(call, entry.body) if arrival.in_batch else entry.body
+        return self._await(Exchange(call, entry.task, entry), arrival)
 
     def cancel(self, request_id: RequestId) -> bool:
         """Stops the running requests of that id; whether there was one."""
-        found = [exchange for exchange in self.running.values() if exchange.call.context.request_id == request_id]
+        found = [exchange for exchange in self._exchanges if exchange.call.context.request_id == request_id]
         for exchange in found:
-            exchange.stop(_taken_back)
-        awaited = [awaited for awaited in self._awaited if awaited.call.context.request_id == request_id]
-        for one in awaited:
-            self._give_up(one, _taken_back)
-        return bool(found or awaited)
+            self._give_up(exchange, _taken_back)
+        return bool(found)
 
-    def _await(self, call: Call, arrival: Arrival) -> Awaited:
-        entry = self._ledger.enter(call.key, call.digest, partial(self._runner.run, call))
-        awaited = Awaited(call, entry, self._loop.create_future() if arrival.in_batch else None)
-        awaited.done = partial(self._done, awaited)
-        entry.task.add_done_callback(awaited.done)
-        self._awaited.add(awaited)
-        return awaited
+    def _await(self, exchange: Exchange, arrival: Arrival) -> Exchange:
+        exchange.silent = arrival.notification
+        if arrival.in_batch:
+            exchange.answer = self._loop.create_future()
+        exchange.done = partial(self._done, exchange)
+        exchange.task.add_done_callback(exchange.done)
+        self._exchanges.add(exchange)
+        return exchange
 
-    def _done(self, awaited: Awaited, task: asyncio.Future[Reply]) -> None:
-        self._leave(awaited, give_up=False)
+    def _done(self, exchange: Exchange, task: asyncio.Task[Reply]) -> None:
+        self._leave(exchange, give_up=False)
         if not task.cancelled():
-            self._answer(awaited, task.result().body)
+            self._answer(exchange, task.result().body)
 
-    def _give_up(self, awaited: Awaited, refusal: WireError) -> None:
-        self._leave(awaited, give_up=True)
-        self._answer(awaited, failure(awaited.call.context.request_id, refusal))
+    def _give_up(self, exchange: Exchange, refusal: WireError) -> None:
+        self._leave(exchange, give_up=True)
+        self._answer(exchange, failure(exchange.call.context.request_id, refusal))
 
-    def _leave(self, awaited: Awaited, *, give_up: bool) -> None:
-        self._awaited.discard(awaited)
-        awaited.entry.task.remove_done_callback(awaited.done)
-        self._ledger.leave(awaited.call.key, awaited.entry, give_up=give_up)
+    def _leave(self, exchange: Exchange, *, give_up: bool) -> None:
+        self._exchanges.discard(exchange)
+        exchange.task.remove_done_callback(exchange.done)
+        if exchange.entry is not None:
+            self._ledger.leave(exchange.call.key, exchange.entry, give_up=give_up)
+        elif give_up:
+            exchange.task.cancel()
 
-    def _answer(self, awaited: Awaited, body: bytes) -> None:
-        if awaited.answer is not None:
-            if not awaited.answer.done():
-                awaited.answer.set_result(body)
-        elif not self._socket.post(body, alone=not self._awaited):
+    def _answer(self, exchange: Exchange, body: bytes) -> None:
+        if exchange.answer is not None:
+            if not exchange.answer.done():
+                exchange.answer.set_result(body)
+        elif not exchange.silent:
+            self._post(body, alone=not self._exchanges)
+
+    def _post(self, body: bytes, *, alone: bool = False) -> None:
+        if not self._socket.post(body, alone=alone):
             task = self._loop.create_task(self._send(body), name="rpc reply")
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+
+    def _take(self, text: str) -> bool:
+        """Answers a message at once, or leaves it to `run`, which may wait."""
+        if not self._socket.has_room():
+            return False
+        reply = self._frame(text)
+        if reply is not None:
+            self._post(reply)
+        return True
 
     def _frame(self, text: str) -> bytes | None:
         try:
@@ -166,32 +192,13 @@ class Session:
         task.add_done_callback(self._batches.discard)
         return None
 
-    async def _work(self, exchange: Exchange, *, send: bool) -> bytes:
-        """The encoded reply of a request, also when it is stopped; sent where it stands alone."""
-        if not exchange.stopped():
-            exchange.begun = True
-            try:
-                body = (await self._runner.run(exchange.call)).body
-            except asyncio.CancelledError:
-                if not exchange.stopped():
-                    raise
-                exchange.task.uncancel()
-        if exchange.refusal is not None:
-            body = failure(exchange.call.context.request_id, exchange.refusal)
-        if send:
-            await self._send(body)
-        return body
-
     async def _send(self, body: bytes) -> None:
         try:
             await self._socket.send(body)
         except ConnectionLost:
             return
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self.running.pop(task)
-
-    async def _answer_batch(self, parts: list[Exchange | Awaited | bytes]) -> None:
+    async def _answer_batch(self, parts: list[Exchange | Told | bytes]) -> None:
         """One array of all replies. Replies that don't fit into a frame any more become errors."""
         replies: list[bytes] = []
         room = self.limits.max_frame - 2

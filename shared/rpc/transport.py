@@ -1,4 +1,4 @@
-"""The one file that imports websockets: text frames over a socket, for both sides.
+"""The WebSocket library, behind an interface of our own: text messages over a socket, for both sides.
 
 No compression, no proxy, no redirect; every size and time is bounded; the library's errors become ConnectionLost or an
 AuroraError here. Knows no JSON-RPC. What a listener lets in is decided by the `admit` it is given.
@@ -15,8 +15,7 @@ from typing import Any, cast
 import msgspec
 from websockets import Headers, Request, Response
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.protocol import State
 
@@ -24,6 +23,8 @@ from shared.contracts.common import ErrorEnvelope
 from shared.contracts.constants import ERROR_CODES
 from shared.errors import AuroraError
 from shared.rpc.cork import CorkedTransport
+from shared.rpc.frames import MASKED
+from shared.rpc.shortcut import Shortcut
 
 _CLOSE_SECONDS = 2.0
 #: Below this the buffer has room, far from the mark (32 KiB) at which the library makes senders wait.
@@ -77,23 +78,34 @@ class Admission:
 class Socket:
     """One open WebSocket: whole text messages in and out."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Shortcut, max_frame: int) -> None:
         self._connection = connection
+        self._max_frame = max_frame
+        self._received = 0
+
+    def take_by(self, take: Callable[[str], bool]) -> None:
+        """From now on hands a message to `take` as soon as it is there, where it is the only one on the way. `take`
+        doesn't wait; where it returns False the message comes by `receive`, like all others."""
+        self._connection.take_by(take, self._max_frame)
 
     async def receive(self) -> str | None:
-        """The next message; None when the connection has ended. A binary frame ends it with 1003."""
+        """The next message that wasn't taken; None when the connection has ended. A binary frame ends it with 1003.
+        Asking for the next says that the one before is dealt with."""
+        self._connection.behind -= self._received
+        self._received = 0
         try:
             message = await self._connection.recv()
         except ConnectionClosed:
             return None
+        self._received = 1
         if isinstance(message, str):
             return message
         await self.close(_TEXT_ONLY, "text frames only")
         return None
 
-    async def send(self, message: bytes, *, alone: bool = False) -> None:
+    async def send(self, message: bytes) -> None:
         """Sends UTF-8 bytes as one text frame; waits while the peer's buffers are full. Raises ConnectionLost."""
-        if self.post(message, alone=alone):
+        if self.post(message):
             return
         try:
             await self._connection.send(message, text=True)
@@ -104,13 +116,16 @@ class Socket:
         """Sends without waiting, if the connection is open and its buffers have room; whether it did. `alone`: at
         once, and not at the end of the turn together with what else there may be."""
         connection = self._connection
-        if connection.state is not State.OPEN or connection.transport.get_write_buffer_size() >= _ROOM_BYTES:
+        if connection.state is not State.OPEN or not self.has_room():
             return False
-        # The library's way to send without waiting: half the cost of its send().
-        broadcast((connection,), message, text=True)
+        connection.write_text(message)
         if alone:
             cast(CorkedTransport, connection.transport).flush()
         return True
+
+    def has_room(self) -> bool:
+        """Whether what is sent now waits for nobody."""
+        return self._connection.transport.get_write_buffer_size() < _ROOM_BYTES
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """The closing handshake, at most two seconds of it."""
@@ -144,24 +159,17 @@ class Listener:
         await self._server.wait_closed()
 
 
-class _Incoming(ServerConnection):
-    """The library's connection, corked, plus what `admit` decided about it."""
+class _Incoming(Shortcut, ServerConnection):
+    """The library's connection, plus what `admit` decided about it."""
 
+    inbound = MASKED
     verdict: Admission | Rejection | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(_corked(transport))
 
+class _Outgoing(Shortcut, ClientConnection):
+    """The library's connection."""
 
-class _Outgoing(ClientConnection):
-    """The library's connection, corked."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(_corked(transport))
-
-
-def _corked(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    return cast(asyncio.Transport, CorkedTransport(cast(asyncio.Transport, transport)))
+    inbound = 0
 
 
 @dataclass(frozen=True)
@@ -200,7 +208,7 @@ async def listen(
 
     async def handler(connection: ServerConnection) -> None:
         verdict = cast(Admission, cast(_Incoming, connection).verdict)
-        await handle(Socket(connection), verdict.who)
+        await handle(Socket(cast(_Incoming, connection), settings.max_frame), verdict.who)
 
     server = await serve(
         handler,
@@ -254,7 +262,7 @@ async def dial(url: str, token: str, *, max_frame: int, open_seconds: float, pin
     """Opens a WebSocket. Raises AuroraError when the server refuses in its own words, ConnectionLost when there is no
     server or it isn't one of ours, ValueError for a URL that isn't ws:// or wss://."""
     try:
-        connection: ClientConnection = await _DirectConnect(
+        connection = await _DirectConnect(
             url,
             additional_headers={"Authorization": f"Bearer {token}"},
             user_agent_header="aurora",
@@ -274,7 +282,7 @@ async def dial(url: str, token: str, *, max_frame: int, open_seconds: float, pin
         raise ValueError(f"not a WebSocket URL: {url}") from error
     except (OSError, InvalidHandshake) as error:
         raise ConnectionLost from error
-    return Socket(connection)
+    return Socket(cast(_Outgoing, connection), max_frame)
 
 
 def _refusal(response: Response) -> AuroraError | ConnectionLost:

@@ -1,0 +1,68 @@
+"""Frames of RFC 6455, as far as a short way past the library needs them: where one ends, and text in one frame.
+
+Pure: bytes in, bytes out. Judges nothing: whatever isn't plain text in one frame is the library's to read or refuse.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from struct import Struct
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the library's compiled part
+    from websockets.utils import apply_mask
+
+#: The first byte of a text message in one frame: FIN, no extension, opcode 1 (RFC 6455, 5.2).
+TEXT = 0x81
+MASKED = 0x80
+_KEY_BYTES = 4
+_KEYS_AT_ONCE = 256
+_head16 = Struct("!BBH").pack
+_head64 = Struct("!BBQ").pack
+
+
+def extent(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the payload of the frame at `at` begins and ends, the end maybe beyond the data; None where not even its
+    head has come."""
+    have = len(data)
+    if have < at + 2:
+        return None
+    second = data[at + 1]
+    length, begin = second & 0x7F, at + 2
+    if length >= 126:
+        begin += 2 if length == 126 else 8
+        # Of a head that hasn't come whole this is nonsense, and refused two lines below.
+        length = int.from_bytes(data[at + 2 : begin])
+    if second & MASKED:
+        begin += _KEY_BYTES
+    return None if have < begin else (begin, begin + length)
+
+
+def payload(data: bytes, at: int, begin: int, end: int) -> bytes:
+    """What a frame that has come whole holds."""
+    if data[at + 1] & MASKED:
+        return apply_mask(data[begin:end], data[begin - _KEY_BYTES : begin])
+    return data[begin:end]
+
+
+def text_frame(message: bytes, key: bytes | None) -> bytes:
+    """UTF-8 bytes as one text frame, masked with `key` (4 bytes) where there is one."""
+    length, masked = len(message), 0 if key is None else MASKED
+    if length < 126:
+        head = bytes((TEXT, masked | length))
+    elif length < 65536:
+        head = _head16(TEXT, masked | 126, length)
+    else:
+        head = _head64(TEXT, masked | 127, length)
+    return head + message if key is None else b"".join((head, key, apply_mask(message, key)))
+
+
+def masking_keys() -> Iterator[bytes]:
+    """Keys that nobody can foresee, as RFC 6455, 10.3 wants them. Asked for together: each by itself is a system call.
+    One iterator a connection, so that no two processes share what was read before a fork."""
+    while True:
+        pool = os.urandom(_KEY_BYTES * _KEYS_AT_ONCE)
+        for at in range(0, len(pool), _KEY_BYTES):
+            yield pool[at : at + _KEY_BYTES]
