@@ -41,6 +41,9 @@ class Samples(Protocol):
     async def triage(self, file_hash: str) -> dict[str, Any] | None:
         """What the bytes under an MD5, SHA-1 or SHA-256 are; None when none are stored. Raises AURORA-5030."""
 
+    async def has(self, file_hash: str) -> bool:
+        """Whether bytes are stored under that hash. Raises AURORA-5030."""
+
 
 class Sources:
     """The estate as agents may see it."""
@@ -83,6 +86,10 @@ class Sources:
     async def sample(self, file_hash: str) -> dict[str, Any] | None:
         """As `Samples.triage`; None too where no samples are kept."""
         return None if self._samples is None else await self._samples.triage(file_hash)
+
+    async def has_sample(self, file_hash: str) -> bool:
+        """As `Samples.has`; false where no samples are kept."""
+        return self._samples is not None and await self._samples.has(file_hash)
 
     async def page(self, query: LogQuery) -> LogPage:
         """The first page, with the counts that the query asks for."""

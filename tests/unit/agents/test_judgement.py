@@ -130,46 +130,6 @@ def test_a_command_seen_for_days_is_ordinary_and_one_seen_today_is_not() -> None
     assert not triage.is_ordinary({"count": 0, "first_seen": None}, NOW)
 
 
-def logins(
-    count: int, users: int = 1, first: str = "01", last: str = "02", names: tuple[str, ...] = ("deploy",)
-) -> Citation:
-    return citation(
-        {
-            "count": count,
-            "at_least": count >= 200,
-            "first_seen": f"2026-11-22T{first}:00:00.000Z" if count else None,
-            "last_seen": f"2026-11-22T{last}:00:00.000Z" if count else None,
-            "values": {"user.name": dict.fromkeys(names, 1)},
-            "distinct": {"user.name": users},
-        }
-    )
-
-
-def test_guessing_that_ends_in_a_login_is_malicious() -> None:
-    signs = intel.login_signs("192.0.2.7", logins(30), logins(1, first="02"))
-    assert [sign.kind for sign in signs] == ["guessing", "guessed-login"]
-    assert score(signs) >= MALICIOUS_FROM
-    assert "T1110.001" in signs[0].techniques
-
-
-def test_guessing_many_accounts_is_spraying() -> None:
-    assert intel.login_signs("192.0.2.7", logins(30, users=12), logins(0))[0].techniques == ("T1110.003",)
-
-
-def test_a_login_before_the_first_failure_was_not_guessed() -> None:
-    signs = intel.login_signs("192.0.2.7", logins(30, first="02", last="03"), logins(1, first="01", last="01"))
-    assert [sign.kind for sign in signs] == ["guessing"]
-
-
-def test_mistyped_passwords_are_no_guessing() -> None:
-    assert intel.login_signs("192.0.2.7", logins(3), logins(1)) == []
-    assert intel.login_signs("192.0.2.7", logins(12), logins(150)) == []
-
-
-def test_failures_beyond_counting_are_guessing_whatever_else_succeeded() -> None:
-    assert intel.login_signs("192.0.2.7", logins(200), logins(90, first="02"))[0].kind == "guessing"
-
-
 def requests(count: int, paths: int, statuses: dict[str, int]) -> Citation:
     values = {"http.response.status_code": statuses}
     return citation({"count": count, "values": values, "distinct": {"url.path": paths}})

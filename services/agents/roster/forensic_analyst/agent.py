@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +17,14 @@ from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.signs import Sign
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
+from services.agents.toolkit.tools.files import FILES_SEEN, FilesArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.timeline import TIMELINE, TimelineArguments, around
 from services.agents.toolkit.work import Work
-from shared.contracts.agents import AnalyzeThreat, Assessment
+from shared.contracts.agents import AnalyzeThreat, Assessment, Budget
+from shared.contracts.common import Observable
 from shared.contracts.investigations import Citation
+from shared.contracts.samples import TRIAGE_SAMPLE, TriageSample
 from shared.contracts.timelines import BUILD_TIMELINE, Timeline, TimelineRequest
 from shared.errors import field_error
 
@@ -30,6 +33,9 @@ _MAX_HOSTS = 2
 _HALVINGS = 2
 _LEAST = timedelta(minutes=2)
 _LONGEST = timedelta(days=7)
+#: Stored files that the malware analyst is asked about, and what it may spend on each.
+_MAX_FILES = 3
+_FILE_BUDGET = Budget(1, 45.0)
 
 
 class ForensicAnalyst:
@@ -37,7 +43,7 @@ class ForensicAnalyst:
 
     id = "forensic_analyst"
     description = "Timelines: what happened on a host in order, phases of an intrusion, traces that were removed"
-    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, TIMELINE)
+    tools: Sequence[Tool[Any]] = (GET_ALERT_TOOL, GET_EVENT, TIMELINE, FILES_SEEN)
 
     def __init__(self) -> None:
         self.skills: Sequence[Skill[Any, Any]] = (Skill(BUILD_TIMELINE, self.build_timeline),)
@@ -55,10 +61,42 @@ class ForensicAnalyst:
         calls = [around(host, first, last) for host in hosts]
         read = await asyncio.gather(*(work.use(TIMELINE, call) for call in calls))
         signs = [sign for timeline in read if timeline is not None for sign in self._signs(timeline, evidence, work)]
+        looked_at = judgement.LOOKS_AT_FILES in params.beside
+        known = judgement.hashes_named(evidence) if looked_at else frozenset[str]()
+        told, named = await self._files([call.host for call in calls], window(first, last), known, work)
+        signs += told
+        iocs = list(dict.fromkeys([*evidence.iocs, *named]))
         if not any(sign.weight for sign in signs):
             reason = "the timeline shows no sequence that speaks of an attack"
-            return await undetermined(signs, evidence.iocs, level, reason, work)
-        return await assess(signs, evidence.iocs, level, work, clean=0.0)
+            return await undetermined(signs, iocs, level, reason, work)
+        return await assess(signs, iocs, level, work, clean=0.0)
+
+    async def _files(
+        self, hosts: Sequence[str], span: tuple[datetime, datetime], known: Collection[str], work: Work
+    ) -> tuple[list[Sign], list[Observable]]:
+        """What the malware analyst says of stored files that were on the hosts then, but for those it `known`-s of by
+        the alert; and the hashes of those that speak of an attack."""
+        since, until = span
+        calls = [FilesArguments(host=host, since=since, until=until) for host in hosts]
+        seen = await asyncio.gather(*(work.use(FILES_SEEN, call) for call in calls))
+        files = judgement.stored_files([found for found in seen if found is not None], known)
+        if len(files) > _MAX_FILES:
+            work.not_checked.append(f"what {len(files) - _MAX_FILES} more stored files of the hosts are")
+        signs: list[Sign] = []
+        named: list[Observable] = []
+        # One after the other: each takes a process of its own.
+        for file in files[:_MAX_FILES]:
+            answer = await work.hand_off(
+                judgement.LOOKS_AT_FILES,
+                TRIAGE_SAMPLE,
+                TriageSample(sha256=file.hash),
+                reason=f"what the stored file {file.told()} is",
+                budget=_FILE_BUDGET,
+            )
+            found = [] if answer is None else judgement.file_signs(file, answer)
+            signs += found
+            named += [Observable("hash", file.hash)] if any(sign.weight for sign in found) else []
+        return signs, named
 
     def _signs(self, timeline: Citation, evidence: Evidence, work: Work) -> list[Sign]:
         """What one host's timeline says; what it can't say is noted."""
@@ -86,6 +124,9 @@ class ForensicAnalyst:
         hosts, since, until = list(params.hosts), params.since, params.until
         if params.alert_id is not None:
             alert = await work.use(GET_ALERT_TOOL, AlertArguments(params.alert_id))
+            if alert is None and not (hosts and since and until):
+                # Not that it names no host: nobody could look.
+                raise field_error("params.alert_id", f"could not be read: {'; '.join(work.not_checked)}")
             if alert is not None:
                 hosts = hosts or [host for host in [alert.result["entities"].get("host", "")] if host]
                 first, last = window(*_times([alert.result]))

@@ -1,22 +1,32 @@
-"""How the forensic analyst weighs a timeline: the order of things, and traces that were removed. Pure."""
+"""How the forensic analyst weighs a timeline: the order of things, traces that were removed, and the files that others
+say more about. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from services.agents.toolkit.asking import said_signs
+from services.agents.toolkit.evidence import Evidence
 from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.handing import Answer
 from services.agents.toolkit.phases import order
-from services.agents.toolkit.signs import Sign
+from services.agents.toolkit.signs import Sign, scaled
 from shared.contracts.investigations import Citation
+from shared.contracts.samples import SampleReport
 
 _FILE = Path(__file__).parent / "knowledge" / "sequences.json"
 #: Everybody's: that two things were done by the system says nothing.
 _NOBODY = frozenset({"", "-", "system", "local service", "network service"})
+#: Who is asked what a stored file is.
+LOOKS_AT_FILES = "malware_analyst"
+#: What is left of the word on a file that no alert names: the same host at the same time.
+_BESIDE_THE_ALERT = 0.8
+_HASH_FIELDS = [f"{whose}.hash.{kind}" for whose in ("process", "file", "dll") for kind in ("sha256", "sha1", "md5")]
 
 
 class _Chain(msgspec.Struct, frozen=True):
@@ -103,3 +113,42 @@ def silence_signs(timeline: Citation) -> list[Sign]:
 def told(timeline: Citation) -> bool:
     """Whether the timeline holds anything at all that was done."""
     return bool(timeline.result.get("entries"))
+
+
+class StoredFile(NamedTuple):
+    """A file that was on a host and whose bytes are stored."""
+
+    hash: str
+    names: tuple[str, ...]
+    host: str
+    first_seen: str
+
+    def told(self) -> str:
+        """Which file it is, for a claim."""
+        name = f"{quote(self.names[0], 120)} " if self.names else ""
+        return f"{name}({self.hash[:16]}…) on {quote(self.host, 60)}"
+
+
+def stored_files(seen: Iterable[Citation], known: Collection[str]) -> list[StoredFile]:
+    """The stored files of the hosts, each once, the first seen first, without those `known` already."""
+    found: dict[str, StoredFile] = {}
+    for citation in seen:
+        host = str(citation.arguments.get("host", ""))
+        for row in citation.result.get("files", ()):
+            if row.get("stored") and row["hash"] not in known:
+                file = StoredFile(row["hash"], tuple(row["names"]), host, row["first_seen"])
+                found.setdefault(file.hash, file)
+    return sorted(found.values(), key=lambda file: (file.first_seen, file.hash))
+
+
+def hashes_named(evidence: Evidence) -> frozenset[str]:
+    """The hashes of files that the alerts' events and the indicators name."""
+    named = [seen.field(field) for seen in evidence.events for field in _HASH_FIELDS]
+    return frozenset(value.lower() for value in [*named, *(item.value for item in evidence.iocs)] if value)
+
+
+def file_signs(file: StoredFile, answer: Answer[SampleReport]) -> list[Sign]:
+    """What the malware analyst says of a file that was on a host at the time."""
+    about = f"the file {file.told()}, first seen {file.first_seen}"
+    signs = said_signs(f"stored-file {file.hash}", LOOKS_AT_FILES, about, answer.result, answer)
+    return scaled(signs, _BESIDE_THE_ALERT)

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.agents.roster.network_analyst import judgement, known
 from services.agents.roster.network_analyst.skills import analyze_dns, find_beacons
-from services.agents.roster.network_analyst.subjects import Subject, focus_of, is_network, subjects_of
+from services.agents.roster.network_analyst.subjects import Subject, focus_of, is_network, strangers, subjects_of
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
@@ -31,15 +31,17 @@ from services.agents.toolkit.tools.network import (
     UploadArguments,
 )
 from services.agents.toolkit.work import Work
-from shared.contracts.agents import AnalyzeThreat, Assessment
+from shared.contracts.agents import AnalyzeThreat, Assessment, Budget
 from shared.contracts.claims import Citation
-from shared.contracts.common import Severity
+from shared.contracts.common import Observable, Severity
+from shared.contracts.intel_methods import LOOKUP_INDICATORS, IndicatorRequest
 from shared.contracts.network_analysis import ANALYZE_DNS, FIND_BEACONS
 
 _BEFORE, _AFTER = timedelta(hours=24), timedelta(hours=1)
 _MAX_BEACONS = 5
 _MAX_CLOSER = 2
 _MAX_RARE = 4
+_LOOKUP_BUDGET = Budget(1, 15.0)
 #: What is left of a sign about another destination than the alert's own: the same host at the same time.
 _ELSEWHERE = 0.8
 #: So many connections or questions must have been seen for their being ordinary to say anything.
@@ -73,9 +75,12 @@ class NetworkAnalyst:
         looked = [await self._subject(subject, at, focus, work) for subject in subjects]
         signs = [sign for found, _ in looked for sign in found]
         signs += await self._rare_signs(evidence, at, work)
+        listed, named = await self._listed(strangers(work.citations, focus), at, work)
+        signs += scaled(listed, _ELSEWHERE)
         seen = sum(count for _, count in looked)
         if any(sign.weight > 0 for sign in signs):
-            return await assess(signs, evidence.iocs, level, work, clean=0.0)
+            iocs = list(dict.fromkeys([*evidence.iocs, *named]))
+            return await assess(signs, iocs, level, work, clean=0.0)
         if is_network(evidence) and seen >= _ENOUGH and level not in ("high", "critical") and not work.not_checked:
             return await assess(signs, evidence.iocs, level, work, clean=_CLEAN)
         reason = f"{seen} connection(s) and question(s) around the alert, none of them unusual"
@@ -152,6 +157,28 @@ class NetworkAnalyst:
         if len(beacons) > _MAX_BEACONS:
             work.not_checked.append(f"{len(beacons) - _MAX_BEACONS} more regular connections")
         return signs
+
+    async def _listed(
+        self, strange: Sequence[Observable], at: datetime, work: Work
+    ) -> tuple[list[Sign], list[Observable]]:
+        """What threat intelligence knows of destinations that the alert doesn't name, where nobody else looks them up;
+        and those that it calls malicious."""
+        if not strange:
+            return [], []
+        answer = await work.hand_off(
+            judgement.KNOWS_INDICATORS,
+            LOOKUP_INDICATORS,
+            IndicatorRequest(observables=list(strange), at=at),
+            reason=f"what is known of {len(strange)} destination(s) that the alert does not name",
+            budget=_LOOKUP_BUDGET,
+        )
+        if answer is None:
+            return [], []
+        work.not_checked += answer.result.not_checked
+        bad = [item for item in answer.result.indicators if item.standing == "malicious"]
+        if answer.result.stored and not bad:
+            work.ruled_out.append(f"intelligence on {len(strange)} destination(s) that the alert does not name")
+        return judgement.listed_signs(bad, answer), [item.observable for item in bad]
 
     async def _rare_signs(self, evidence: Evidence, at: datetime, work: Work) -> list[Sign]:
         """What the alert's own events have that nothing here had before."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from services.agents.roster.network_analyst.known import is_public
 from services.agents.toolkit.evidence import Evidence, Seen
-from services.agents.toolkit.tools.network import Selector
+from services.agents.toolkit.network.names import registered
+from services.agents.toolkit.tools.network import DNS_QUESTIONS, NETWORK_FLOWS, Selector
+from shared.contracts.claims import Citation
+from shared.contracts.common import Observable
 
 _MOST = 3
+_MOST_STRANGE = 20
 _NOBODY = ("", "127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
@@ -56,3 +61,19 @@ def is_network(evidence: Evidence) -> bool:
     """Whether the alert's own events are connections, questions or requests."""
     categories = {category for seen in evidence.events for category in seen.event["ecs"].get("event.category", [])}
     return bool({"network", "web"} & categories)
+
+
+def strangers(found: Iterable[Citation], focus: Collection[str]) -> list[Observable]:
+    """Destinations of regular connections and of tunnels that the alert doesn't name: at most 20, in the order of
+    their names, whichever was read first."""
+    named: set[Observable] = set()
+    for citation in found:
+        for beacon in citation.result.get("beacons", ()) if citation.tool == NETWORK_FLOWS.name else ():
+            if is_public(beacon["destination"]):
+                named.add(Observable("ip", beacon["destination"]))
+        for domain in citation.result.get("telling", ()) if citation.tool == DNS_QUESTIONS.name else ():
+            if domain["tunnel"]:
+                named.add(Observable("domain", domain["domain"]))
+    below = {registered(name) for name in focus}
+    strange = [item for item in named if item.value not in focus and item.value not in below]
+    return sorted(strange, key=lambda item: (item.type, item.value))[:_MOST_STRANGE]

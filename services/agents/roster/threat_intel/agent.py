@@ -9,7 +9,8 @@ from typing import Any
 
 from services.agents.roster.threat_intel import reputation
 from services.agents.roster.threat_intel.judgement import (
-    login_signs,
+    KNOWS_LOGINS,
+    logins_signs,
     probing_signs,
     request_signs,
     sighting_sign,
@@ -32,7 +33,7 @@ from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.tools.sightings import SIGHTINGS, SightingsArguments
 from services.agents.toolkit.warninglists import warning_of
 from services.agents.toolkit.work import Work
-from shared.contracts.agents import AnalyzeThreat, Assessment
+from shared.contracts.agents import AnalyzeThreat, Assessment, Budget
 from shared.contracts.common import Observable, Severity
 from shared.contracts.intel_methods import (
     ATTRIBUTE_TECHNIQUES,
@@ -46,6 +47,7 @@ from shared.contracts.intel_methods import (
 )
 from shared.contracts.investigations import Citation
 from shared.contracts.logs import log_term
+from shared.contracts.reviews import REVIEW_LOGINS, ReviewLogins
 
 _BEFORE = timedelta(hours=24)
 _AFTER = timedelta(hours=1)
@@ -60,6 +62,9 @@ _LEAST_TECHNIQUES = 3
 _ASKED_FIRST = {"url": 0, "domain": 1, "ip": 2, "email": 3, "hash": 4}
 #: What is left of a source's signs when only the account leads to it: others may be using the account.
 _BY_ACCOUNT = 0.6
+#: Addresses whose logins are asked for, and what may be spent on each: the logins, and both ends of a journey.
+_MAX_REVIEWED = 2
+_REVIEW_BUDGET = Budget(3, 20.0)
 
 
 class ThreatIntel:
@@ -87,10 +92,11 @@ class ThreatIntel:
         signs, known = await self._known(observables_of(evidence), around, work)
         sources = _sources(evidence, iocs)
         signs += _request_signs(evidence)
-        signs += await self._sources_signs(sources, around, work)
-        if not sources:
-            entered = await self._login_sources(evidence, around, work)
-            signs += scaled(await self._sources_signs(entered, around, work), _BY_ACCOUNT)
+        acted = sources or await self._login_sources(evidence, around, work)
+        behaved = await self._probing(acted, around, work)
+        if KNOWS_LOGINS not in params.beside:
+            behaved += await self._logins(acted, around, work)
+        signs += behaved if sources else scaled(behaved, _BY_ACCOUNT)
         seen = await self._sightings(iocs, known, around, work)
         named = [technique for prior in params.prior for technique in prior.mitre_techniques]
         seen += await self._resemblance(techniques_of(evidence, named), work)
@@ -160,25 +166,41 @@ class ThreatIntel:
             found += [] if seen is None else seen.result["values"].get("source.ip", {})
         return list(dict.fromkeys(found))[:_MAX_SOURCES]
 
-    async def _sources_signs(self, sources: Sequence[str], around: datetime, work: Work) -> list[Sign]:
-        found = await asyncio.gather(*(self._source_signs(source, around, work) for source in sources))
-        return [sign for signs in found for sign in signs]
-
-    async def _source_signs(self, source: str, around: datetime, work: Work) -> list[Sign]:
-        """How an address behaved here: its logins and its web requests."""
-        base = log_term("source.ip", source)
-        failures, successes, requests = await asyncio.gather(
-            self._seen(f"{base} event.category:authentication event.outcome:failure", around, work),
-            self._seen(f"{base} event.category:authentication event.outcome:success", around, work),
-            self._seen(f"{base} event.category:web", around, work),
+    async def _probing(self, sources: Sequence[str], around: datetime, work: Work) -> list[Sign]:
+        """Whether addresses searched what web servers here have."""
+        found = await asyncio.gather(
+            *(self._seen(f"{log_term('source.ip', source)} event.category:web", around, work) for source in sources)
         )
         signs: list[Sign] = []
-        if failures is not None and successes is not None:
-            signs += login_signs(source, failures, successes)
-        if requests is not None:
-            signs += probing_signs(source, requests)
-        if not signs:
-            work.ruled_out.append(f"guessing or probing from {quote(source, 60)} within a day")
+        for source, requests in zip(sources, found, strict=True):
+            probed = [] if requests is None else probing_signs(source, requests)
+            signs += probed
+            if requests is not None and not probed:
+                work.ruled_out.append(f"probing from {quote(source, 60)} within a day")
+        return signs
+
+    async def _logins(self, sources: Sequence[str], around: datetime, work: Work) -> list[Sign]:
+        """What the identity analyst says of the addresses' logins: it alone judges them, also where only an address
+        leads to it."""
+        signs: list[Sign] = []
+        for source in sources[:_MAX_REVIEWED]:
+            asked = ReviewLogins(field="source.ip", value=source, since=around - _BEFORE, until=around + _AFTER)
+            answer = await work.hand_off(
+                KNOWS_LOGINS,
+                REVIEW_LOGINS,
+                asked,
+                reason=f"how {quote(source, 60)} logged in",
+                budget=_REVIEW_BUDGET,
+            )
+            if answer is None:
+                continue
+            found = logins_signs(source, answer)
+            signs += found
+            work.not_checked += answer.result.not_checked
+            if not found:
+                work.ruled_out.append(f"guessing from {quote(source, 60)} within a day")
+        if len(sources) > _MAX_REVIEWED:
+            work.not_checked.append(f"the logins of {len(sources) - _MAX_REVIEWED} more address(es)")
         return signs
 
     async def _sightings(self, iocs: Sequence[Observable], known: set[str], around: datetime, work: Work) -> list[Sign]:

@@ -14,18 +14,18 @@ from urllib.parse import unquote_plus
 import msgspec
 import re2
 
+from services.agents.toolkit.asking import said_signs
 from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.handing import Answer
 from services.agents.toolkit.signs import WEAK_BELOW, Sign
 from shared.contracts.investigations import Citation
+from shared.contracts.reviews import LoginReview
 
+#: Who is asked how an address logged in.
+KNOWS_LOGINS = "identity_analyst"
 _FILE = Path(__file__).parent / "knowledge" / "web.json"
 _MAX_URL = 8192
-#: Failed logins from one source: a person mistypes a few times, a programme doesn't stop.
-_GUESSES = 8
-_SPRAYED_USERS = 4
 _PROBED_PATHS = 15
-#: So many failures to each success: many people behind one address mistype less.
-_FAILURES_TO_SUCCESS = 3
 #: An attack string that is answered with a page may have worked, or been searched for as text.
 _ANSWERED = 0.3
 
@@ -76,22 +76,9 @@ def request_signs(url: str, agent: str, status: str, carrier: Citation) -> list[
     return signs
 
 
-def login_signs(source: str, failures: Citation, successes: Citation) -> list[Sign]:
-    """Guessing, spraying, and guessing that succeeded, from one source's logins."""
-    failed, succeeded = failures.result, successes.result
-    few = failed["count"] < max(_GUESSES, _FAILURES_TO_SUCCESS * succeeded["count"])
-    if few and not failed["at_least"]:  # beyond the limit of counting there are no proportions
-        return []
-    users = failed["distinct"].get("user.name", 0)
-    many = f"{failed['count']}{' or more' if failed['at_least'] else ''}"
-    claim = f"{quote(source, 60)} failed to log in {many} times as {users} user(s)"
-    kind, techniques = ("spraying", ("T1110.003",)) if users >= _SPRAYED_USERS else ("guessing", ("T1110.001",))
-    signs = [Sign(kind, claim, 0.7, techniques, failures)]
-    if succeeded["count"] and _after(succeeded["last_seen"], failed["first_seen"]):
-        names = ", ".join(quote(name, 40) for name in succeeded["values"].get("user.name", {}))
-        claim = f"after guessing, {quote(source, 60)} logged in as {names or 'somebody'}"
-        signs.append(Sign("guessed-login", claim, 0.9, ("T1110.001", "T1078"), successes))
-    return signs
+def logins_signs(source: str, answer: Answer[LoginReview]) -> list[Sign]:
+    """What the identity analyst says of the logins from one address."""
+    return said_signs("reviewed-logins", KNOWS_LOGINS, f"logins from {quote(source, 60)}", answer.result, answer)
 
 
 def probing_signs(source: str, requests: Citation) -> list[Sign]:
@@ -111,11 +98,6 @@ def sighting_sign(value: str, seen: Citation) -> Sign:
     hosts = ", ".join(quote(name, 40) for name in seen.result["values"].get("host.name", {}))
     claim = f"{quote(value, 80)} was seen {seen.result['count']} time(s), on {hosts or 'no named host'}"
     return Sign(f"sighting {value}", claim, 0.0, (), seen)
-
-
-def _after(moment: str | None, start: str | None) -> bool:
-    # RFC 3339 in UTC with milliseconds compares as text.
-    return moment is not None and start is not None and moment >= start
 
 
 def unknown_note(values: Sequence[str]) -> str:

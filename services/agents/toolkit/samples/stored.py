@@ -33,3 +33,8 @@ class StoredSamples:
             return None
         # Also when the process said nothing at all.
         return {"sha256": sha256, "size": len(data), **await self._sandbox.triage(data)}
+
+    async def has(self, file_hash: str) -> bool:
+        """As the port says."""
+        name = file_hash if len(file_hash) == _SHA256 else alias_of(file_hash)
+        return await self._objects.size(name) is not None
