@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from services.agents.roster.incident_responder.quoting import carries, quoted
 from services.agents.roster.incident_responder.targets import Target, Targets, indicated, seen_in
 from shared.contracts.agents import AnalyzeThreat
 from shared.contracts.claims import Finding
-from shared.contracts.common import Observable, Verdict
+from shared.contracts.common import Observable, Severity, Verdict
 from shared.contracts.responses import ResponseStep
 from shared.contracts.wire import encode
 from tests.unit.agents.agent_kit import citation, event, work
@@ -247,11 +248,11 @@ def test_an_event_names_host_account_process_and_what_was_set_up() -> None:
         "process.executable": r"C:\Users\Public\a.exe",
         "winlog.channel": "Security",
     }
-    seen_in(event(**what), citation({}), targets, of_alert=True)
+    seen_in(event(**what), citation({}), targets, ["ALRT-2026-000001"])
     task = {"host.name": "ws1", "event.action": "scheduled-task-created", "winlog.task_name": r"\x"}
-    seen_in(event(**task), citation({}, "other"), targets, of_alert=False)
+    seen_in(event(**task), citation({}, "other"), targets)
     key = {"host.name": "ws1", "registry.path": r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run\x"}
-    seen_in(event(**key), citation({}), targets, of_alert=False)
+    seen_in(event(**key), citation({}), targets)
     assert {(found.kind, found.platform) for found in targets.all() if found.kind != "task"} == {
         ("host", "windows"),
         ("user", "windows"),
@@ -265,7 +266,7 @@ def test_an_event_names_host_account_process_and_what_was_set_up() -> None:
 
 def test_what_a_stranger_to_the_alerts_set_up_may_be_honest() -> None:
     targets = Targets()
-    seen_in(event(**{"host.name": "web01", "user.name": "mallory"}), citation({}), targets, of_alert=True)
+    seen_in(event(**{"host.name": "web01", "user.name": "mallory"}), citation({}), targets, ["ALRT-2026-000001"])
     for number, by in enumerate(("mallory", "alice")):
         written: dict[str, Any] = {
             "host.name": "web01",
@@ -275,7 +276,7 @@ def test_what_a_stranger_to_the_alerts_set_up_may_be_honest() -> None:
             "file.path": f"/etc/cron.d/{number}",
             "event.action": "opened-file",
         }
-        seen_in({**event(**written), "dataset": "auditd"}, citation({}), targets, of_alert=False)
+        seen_in({**event(**written), "dataset": "auditd"}, citation({}), targets)
     steps = [step for step in planned(*targets.all()) if step.action == "remove_cron_job"]
     assert ["may be honest" in step.precondition for step in steps] == [False, True]
 
@@ -294,21 +295,21 @@ def test_what_a_stranger_to_the_alerts_set_up_may_be_honest() -> None:
 def test_a_file_that_brings_a_program_back_is_told_by_its_place(path: str, kind: str | None) -> None:
     targets = Targets()
     written: dict[str, Any] = {"host.name": "web01", "event.type": ["change"], "file.path": path}
-    seen_in(event(**written), citation({}), targets, of_alert=False)
+    seen_in(event(**written), citation({}), targets)
     assert [found.kind for found in targets.all() if found.kind != "host"] == ([] if kind is None else [kind])
 
 
 @pytest.mark.parametrize("user", ["SYSTEM", "WS1$", "LOCAL SERVICE", "-"])
 def test_an_account_of_the_system_is_no_target(user: str) -> None:
     targets = Targets()
-    seen_in(event(**{"host.name": "ws1", "user.name": user}), citation({}), targets, of_alert=True)
+    seen_in(event(**{"host.name": "ws1", "user.name": user}), citation({}), targets, ["ALRT-2026-000001"])
     assert [found.kind for found in targets.all()] == ["host"]
 
 
 def test_root_is_not_locked_but_gets_new_credentials() -> None:
     targets = Targets()
     logged = {"host.name": "web01", "user.name": "root"}
-    seen_in({**event(**logged), "dataset": "linux.auth"}, citation({}), targets, of_alert=True)
+    seen_in({**event(**logged), "dataset": "linux.auth"}, citation({}), targets, ["ALRT-2026-000001"])
     steps = planned(*targets.all())
     assert "replace_root_credentials" in acts(steps)
     assert "disable_account" not in acts(steps)
@@ -330,6 +331,51 @@ def test_an_indicator_is_a_target_only_where_a_result_or_a_cited_finding_shows_i
         ("evil.example.net", ("tr_x",)),
     ]
     assert unseen == asked[2:]
+
+
+SEEN: Mapping[str, Severity] = {"ALRT-2026-000001": "low", "ALRT-2026-000002": "critical", "ALRT-2026-000003": "low"}
+
+
+def test_the_strongest_targets_are_planned_for_in_whatever_order_they_were_seen() -> None:
+    shown = [
+        replace(target("ip", f"45.33.32.{number}"), alerts=frozenset(alerts), sure=sure)
+        for number, (alerts, sure) in enumerate(
+            [((), 0.0), ((), 0.3), (("ALRT-2026-000001",), 0.0), (tuple(SEEN)[:2], 0.0), (tuple(SEEN), 0.0), ((), 1.0)]
+        )
+    ]
+    orders = set()
+    for sequence in (shown, shown[::-1], shown[3:] + shown[:3]):
+        targets = Targets()
+        for item in sequence:
+            targets.add(item)
+        orders.add(tuple(found.value for found in targets.ranked(SEEN)))
+    [order] = orders
+    assert order == tuple(f"45.33.32.{number}" for number in (4, 3, 5, 1, 2, 0))
+
+
+@given(st.permutations(range(8)))
+def test_what_is_known_of_a_target_does_not_depend_on_what_was_seen_first(order: Sequence[int]) -> None:
+    seen: list[dict[str, Any]] = [
+        {"host.name": f"ws{n % 2}", "user.name": f"u{n % 3}", "event.type": ["start"], "process.pid": 100 + n}
+        for n in range(8)
+    ]
+    ranked = []
+    for sequence in (range(8), order):
+        targets = Targets()
+        for number in sequence:
+            seen_in(event(**seen[number]), citation({"n": number}), targets, [list(SEEN)[number % 3]])
+        ranked.append([(item.kind, item.value, item.host, item.alerts) for item in targets.ranked(SEEN)])
+    assert ranked[0] == ranked[1]
+
+
+def test_an_indicator_is_as_strong_as_the_alerts_and_findings_that_show_it() -> None:
+    read = [citation({"observables": [PUBLIC]}), citation({"message": "from 45.33.32.1"}, "get_event")]
+    finding = Finding(agent="t", claim='asked for "evil.example.net"', confidence=0.9, citations=["tr_x"])
+    asked = [Observable("ip", "45.33.32.1"), Observable("domain", "evil.example.net"), Observable("ip", PUBLIC)]
+    targets = Targets()
+    of = {read[0].id: ["ALRT-2026-000002"], read[1].id: ["ALRT-2026-000001"]}
+    assert indicated(asked, read, [finding], targets, of) == []
+    assert [found.value for found in targets.ranked(SEEN)] == [PUBLIC, "evil.example.net", "45.33.32.1"]
 
 
 async def test_the_responder_has_no_vote() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from services.agents.roster.incident_responder.casefile import CaseFile, read
 from services.agents.roster.incident_responder.planning import Situation, plan
 from services.agents.roster.incident_responder.targets import Target, Targets, indicated, seen_in
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import undetermined
 from services.agents.toolkit.chronology import window
 from services.agents.toolkit.eventsigns import texts_of
-from services.agents.toolkit.evidence import Evidence, gather
+from services.agents.toolkit.evidence import gather
 from services.agents.toolkit.fencing import quote
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
@@ -21,6 +22,7 @@ from services.agents.toolkit.tools.footholds import FOOTHOLDS, FootholdArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
+from shared.contracts.claims import Citation
 from shared.contracts.common import Observable
 from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan, ResponseRequest
 
@@ -48,51 +50,50 @@ class IncidentResponder:
 
     async def plan_response(self, params: ResponseRequest, work: Work) -> ResponsePlan:
         """Raises AURORA-4042 when there is no such alert."""
-        evidence = await gather(AnalyzeThreat(alert_id=params.alert_id, related=params.related), work)
+        case = await read(params, work)
         targets = Targets()
-        if evidence.alert is not None and evidence.alert_citation is not None:
-            host = evidence.entity("host")
-            if host:
-                targets.add(Target("host", host, "", "unknown", (evidence.alert_citation.id,)))
-        for seen in evidence.events:
-            seen_in(seen.event, seen.citation, targets, of_alert=True)
-        await self._footholds(evidence, targets, work)
+        for alert in case.alerts:
+            if host := alert.result["entities"].get("host"):
+                of = frozenset([alert.result["id"]])
+                targets.add(Target("host", host, "", "unknown", (alert.id,), alerts=of))
+        for seen in case.events:
+            seen_in(seen.event, seen.citation, targets, case.pointing[seen.event["log_id"]])
+        await self._footholds(case, targets, work)
         findings = [*params.findings, *(finding for said in params.prior for finding in said.findings)]
-        unseen = indicated(_indicators(params, evidence), work.citations, findings, targets)
+        unseen = indicated(_indicators(params, case), work.citations, findings, targets, case.belonging())
+        found = targets.ranked(case.severities)
         situation = Situation(
             verdict=params.verdict,
             techniques=params.mitre_techniques,
-            targets=targets.all(),
-            controllers=_controllers(evidence),
-            resolvers=_resolvers(evidence),
+            targets=found,
+            controllers=_controllers(case),
+            resolvers=_resolvers(case),
         )
         steps, left_out = plan(situation)
-        left_out += [f"{item.type} {quote(item.value, 80)}: no cited evidence shows it" for item in unseen]
-        left_out += [
-            f"{item.type} {quote(item.value, 80)}: no cited evidence shows it"
-            for item in params.entities
-            if item.type == "host" and not any(target.value == item.value for target in targets.all())
-        ]
-        return ResponsePlan(steps=steps, not_planned=[*left_out, *work.not_checked], citations=work.citations)
+        hosts = {target.value for target in found if target.kind == "host"}
+        unseen += [item for item in params.entities if item.type == "host" and item.value not in hosts]
+        left_out += sorted({f"{item.type} {quote(item.value, 80)}: no cited evidence shows it" for item in unseen})
+        return ResponsePlan(steps=steps, not_planned=[*left_out, *sorted(work.not_checked)], citations=work.citations)
 
-    async def _footholds(self, evidence: Evidence, targets: Targets, work: Work) -> None:
-        """Adds what was set up to come back on the hosts around the time of the alert."""
-        if evidence.alert is None:
+    async def _footholds(self, case: CaseFile, targets: Targets, work: Work) -> None:
+        """Adds what was set up to come back on the hosts around the time of the alerts."""
+        if not case.alerts:
             return
-        alerts = [evidence.alert, *(citation.result for citation in evidence.related)]
-        first, last = (_times(alerts, name) for name in ("first_seen", "last_seen"))
+        first, last = (_times(case.alerts, name) for name in ("first_seen", "last_seen"))
         since, until = window(min(first), max(last))
-        hosts = [target.value for target in targets.all() if target.kind == "host"][:_MAX_HOSTS]
+        hosts = [target.value for target in targets.ranked(case.severities) if target.kind == "host"][:_MAX_HOSTS]
         calls = [FootholdArguments(host=host, since=since, until=until) for host in hosts]
         for found in await asyncio.gather(*(work.use(FOOTHOLDS, call) for call in calls)):
             for event in [] if found is None else found.result.get("events", ()):
                 if found is not None:
-                    seen_in(event, found, targets, of_alert=False)
+                    seen_in(event, found, targets)
 
 
-def _indicators(params: ResponseRequest, evidence: Evidence) -> list[Observable]:
+def _indicators(params: ResponseRequest, case: CaseFile) -> list[Observable]:
     named = [item for item in params.entities if item.type in ("ip", "source_ip", "domain", "hash")]
-    own = [Observable("ip", address)] if (address := evidence.entity("source_ip")) else []
+    own = [
+        Observable(item["type"], item["value"]) for alert in case.alerts for item in alert.result.get("observables", ())
+    ]
     prior = [ioc for said in params.prior if said.verdict in ("malicious", "suspicious") for ioc in said.iocs]
     return list(dict.fromkeys(_normal(item) for item in (*named, *own, *params.iocs, *prior)))
 
@@ -102,14 +103,14 @@ def _normal(item: Observable) -> Observable:
     return Observable(kind, item.value.lower() if kind in ("domain", "hash") else item.value)
 
 
-def _controllers(evidence: Evidence) -> set[str]:
-    return {seen.field("host.name") for seen in evidence.events if seen.field("event.code") in _CONTROLLER_CODES}
+def _controllers(case: CaseFile) -> set[str]:
+    return {seen.field("host.name") for seen in case.events if seen.field("event.code") in _CONTROLLER_CODES}
 
 
-def _resolvers(evidence: Evidence) -> set[str]:
-    asked = [seen for seen in evidence.events if _DNS_PORT in texts_of(seen.event, "destination.port")]
+def _resolvers(case: CaseFile) -> set[str]:
+    asked = [seen for seen in case.events if _DNS_PORT in texts_of(seen.event, "destination.port")]
     return {seen.field("destination.ip") for seen in asked}
 
 
-def _times(alerts: Sequence[Mapping[str, Any]], name: str) -> list[datetime]:
-    return [datetime.fromisoformat(alert[name]) for alert in alerts]
+def _times(alerts: Sequence[Citation], name: str) -> list[datetime]:
+    return [datetime.fromisoformat(alert.result[name]) for alert in alerts]

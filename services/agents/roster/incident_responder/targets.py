@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from services.agents.toolkit.eventsigns import texts_of
 from shared.contracts.claims import Citation, Finding
-from shared.contracts.common import Observable
+from shared.contracts.common import SEVERITIES, Observable, Severity
 from shared.contracts.wire import encode
 
 TargetKind = Literal[
@@ -18,6 +19,7 @@ TargetKind = Literal[
 ]  # fmt: skip
 Platform = Literal["linux", "windows", "unknown"]
 _MAX_CITED = 3
+_WORST = len(SEVERITIES) - 1
 #: Accounts of the system itself: they can be neither locked nor given a password.
 _SYSTEM = frozenset(
     {
@@ -49,7 +51,8 @@ _INDICATORS: dict[str, TargetKind] = {"ip": "ip", "source_ip": "ip", "domain": "
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing, where it is, and the ids of the results that show it. `by` is who set it up, where that is known."""
+    """One thing, where it is, and the ids of the results that show it. `by` is who set it up, where that is known.
+    `alerts` are those that name it or whose events show it; `sure` is the confidence of the surest finding about it."""
 
     kind: TargetKind
     value: str
@@ -57,27 +60,49 @@ class Target:
     platform: Platform = "unknown"
     citations: tuple[str, ...] = field(default=(), compare=False)
     by: str = field(default="", compare=False)
+    alerts: frozenset[str] = field(default=frozenset(), compare=False)
+    sure: float = field(default=0.0, compare=False)
 
 
 class Targets:
-    """The targets of a plan, each once, in the order in which they were seen."""
+    """The targets of a plan, each once."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], Target] = {}
 
     def add(self, target: Target) -> None:
-        """Adds a target; of one that is known, its citations and what wasn't known of its platform."""
+        """Adds a target; of one that is known, what shows it and what wasn't known of its platform."""
         key = (target.kind, target.value, target.host)
         known = self._found.get(key)
         if known is not None:
             cited = tuple(dict.fromkeys((*known.citations, *target.citations)))[:_MAX_CITED]
             platform = target.platform if known.platform == "unknown" else known.platform
-            target = replace(known, citations=cited, platform=platform)
+            target = replace(
+                known,
+                citations=cited,
+                platform=platform,
+                by=min(known.by, target.by) if known.by and target.by else known.by or target.by,
+                alerts=known.alerts | target.alerts,
+                sure=max(known.sure, target.sure),
+            )
         self._found[key] = target
 
     def all(self) -> list[Target]:
-        """All of them."""
+        """All of them, in the order in which they were seen."""
         return list(self._found.values())
+
+    def ranked(self, severities: Mapping[str, Severity]) -> list[Target]:
+        """All of them, the strongest first: by the worst alert (`severities` has them all) or the surest finding that
+        shows one, then by how many alerts do, then by kind, host and name. Nothing here is when they were seen."""
+
+        def place(target: Target) -> tuple[float, int, str, str, int, str]:
+            ranks = (SEVERITIES.index(severities[alert]) / _WORST for alert in target.alerts if alert in severities)
+            strength = max((target.sure, *ranks))
+            # The longer of two sums of one file is the one that is not found twice.
+            length = -len(target.value) if target.kind == "hash" else 0
+            return (-strength, -len(target.alerts), target.kind, target.host, length, target.value)
+
+        return sorted(self._found.values(), key=place)
 
     def platform_of(self, host: str) -> Platform:
         """What is known of a host's system."""
@@ -93,29 +118,31 @@ def platform_of(event: Mapping[str, Any]) -> Platform:
     return "linux" if dataset.startswith(("linux", "auditd")) else "unknown"
 
 
-def seen_in(event: Mapping[str, Any], citation: Citation, targets: Targets, *, of_alert: bool) -> None:
-    """Adds what one compact event shows. Only the alert's own events name processes and people."""
-    host, platform = _text(event, "host.name"), platform_of(event)
-    cited = (citation.id,)
+def seen_in(event: Mapping[str, Any], citation: Citation, targets: Targets, alerts: Collection[str] = ()) -> None:
+    """Adds what one compact event shows. Only events of alerts (`alerts` has their ids) name processes and people."""
+    host = _text(event, "host.name")
     if not host:
         return
-    targets.add(Target("host", host, "", platform, cited))
-    if of_alert:
-        _people(event, host, platform, cited, targets)
-        pid = _text(event, "process.pid")
-        if pid.isdecimal() and pid not in ("0", "1", "4") and "start" in texts_of(event, "event.type"):
-            targets.add(Target("process", pid, host, platform, cited))
+    seen = Target("host", host, "", platform_of(event), (citation.id,), alerts=frozenset(alerts))
+    targets.add(seen)
+    if alerts:
+        for kind, value in (*_people(event), *_processes(event)):
+            targets.add(replace(seen, kind=kind, value=value, host=host))
     by = _text(event, "user.audit.name") or _text(event, "user.name")
     for kind, value in (*_set_up(event), *_programs(event)):
-        targets.add(Target(kind, value, host, platform, cited, by))
+        targets.add(replace(seen, kind=kind, value=value, host=host, by=by))
 
 
-def _people(event: Mapping[str, Any], host: str, platform: Platform, cited: tuple[str, ...], targets: Targets) -> None:
+def _people(event: Mapping[str, Any]) -> Iterable[tuple[TargetKind, str]]:
     user = _text(event, "user.name")
-    if user.lower() in _SYSTEM or user.endswith("$"):
-        return
-    kind: TargetKind = "superuser" if user == "root" else "user"
-    targets.add(Target(kind, user, host, platform, cited))
+    if user.lower() not in _SYSTEM and not user.endswith("$"):
+        yield "superuser" if user == "root" else "user", user
+
+
+def _processes(event: Mapping[str, Any]) -> Iterable[tuple[TargetKind, str]]:
+    pid = _text(event, "process.pid")
+    if pid.isdecimal() and pid not in ("0", "1", "4") and "start" in texts_of(event, "event.type"):
+        yield "process", pid
 
 
 def _set_up(event: Mapping[str, Any]) -> Iterable[tuple[TargetKind, str]]:
@@ -139,9 +166,14 @@ def _programs(event: Mapping[str, Any]) -> Iterable[tuple[TargetKind, str]]:
 
 
 def indicated(
-    observables: Sequence[Observable], read: Sequence[Citation], findings: Sequence[Finding], targets: Targets
+    observables: Sequence[Observable],
+    read: Sequence[Citation],
+    findings: Sequence[Finding],
+    targets: Targets,
+    alerts: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> list[Observable]:
-    """Adds the addresses, domains and hashes that a recorded result or a cited finding shows; those that none does."""
+    """Adds the addresses, domains and hashes that a recorded result or a cited finding shows; those that none does.
+    `alerts` has the alerts to which a result belongs, by its id."""
     texts = [(citation.id, encode(citation.result).decode("utf-8", "replace").lower()) for citation in read]
     unseen = []
     for observable in dict.fromkeys(observables):
@@ -150,10 +182,13 @@ def indicated(
             continue
         pattern = re.compile(rf"(?<![\w.-]){re.escape(observable.value.lower())}(?![\w-]|\.\w)")
         cited = [identifier for identifier, text in texts if pattern.search(text)]
-        cited += [id_ for item in findings if pattern.search(item.claim.lower()) for id_ in item.citations]
+        claims = [item for item in findings if pattern.search(item.claim.lower())]
+        named = frozenset(alert for identifier in cited for alert in alerts.get(identifier, ()))
+        cited += [identifier for item in claims for identifier in item.citations]
         if cited:
             ids = tuple(dict.fromkeys(cited))[:_MAX_CITED]
-            targets.add(Target(kind, observable.value, "", "unknown", ids))
+            sure = max((item.confidence for item in claims), default=0.0)
+            targets.add(Target(kind, observable.value, "", "unknown", ids, alerts=named, sure=sure))
         else:
             unseen.append(observable)
     return unseen
