@@ -187,6 +187,7 @@ def _endpoint_handler(route: Route, authenticate: Authenticate) -> AiohttpHandle
         principal = ANONYMOUS if endpoint.permission == PUBLIC else await authenticate(request)
         request[PRINCIPAL_ID] = principal.id
         principal.require(endpoint.permission)
+        _refuse_nul(request.match_info, "path")
         query = None if endpoint.query is None else _decode_query(request, endpoint.query)
         body = None if endpoint.body is None else await _decode_body(request, endpoint)
         result = await route.handler(Call(principal, request.match_info, query, body, request))
@@ -210,12 +211,20 @@ def _decode_query(request: web.Request, kind: type[Q]) -> Q:
         if name in values:
             raise AuroraError(VALIDATION, [{"path": f"query.{name}", "message": "given more than once"}])
         values[name] = value
+    _refuse_nul(values, "query")
     try:
         query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise AuroraError(VALIDATION, problems_of(error, values, kind, "query", strict=False)) from error
     _refuse_lax(query, values)
     return query
+
+
+def _refuse_nul(values: Mapping[str, str], root: str) -> None:
+    """No id or filter has U+0000 in it: a store would refuse it without knowing the field. Logs may, and so may `q`."""
+    for name, value in values.items():
+        if "\x00" in value and name != "q":
+            raise field_error(f"{root}.{name}", "must not hold the character U+0000")
 
 
 def _refuse_lax(query: Any, values: Mapping[str, str]) -> None:

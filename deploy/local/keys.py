@@ -85,10 +85,15 @@ def alone(folder: DataFolder) -> Iterator[None]:
 
 def write_agent_tokens(folder: DataFolder, agents: Iterable[str]) -> None:
     """Writes a fresh token for each agent, signed by the operator's key, good for 12 hours."""
-    signer = Signer(OPERATOR, key_file(folder, OPERATOR).read_text(encoding="utf-8"))
+    signer = operator(folder)
     for agent in agents:
         token = signer.sign(service_principal(OPERATOR), f"agent:{agent}", _TOKEN_SECONDS)
         write_private(agent_token_file(folder, agent), token + "\n")
+
+
+def operator(folder: DataFolder) -> Signer:
+    """Signs in the operator's name, as whoever may read the folder's secrets. Raises OSError where there are none."""
+    return Signer(OPERATOR, key_file(folder, OPERATOR).read_text(encoding="utf-8"))
 
 
 def agent_token_file(folder: DataFolder, agent: str) -> Path:

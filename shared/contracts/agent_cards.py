@@ -11,6 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+#: Where the card is on the agent's port.
+CARD_PATH = "/.well-known/agent-card.json"
 #: The version of A2A whose card this is.
 A2A_VERSION = "1.0"
 #: What is spoken on the port: JSON-RPC 2.0, one text frame of a WebSocket a message (ADR 4). A2A leaves bindings of

@@ -8,24 +8,31 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.contracts.agents import AgentTool
+from shared.contracts.agents import AGENT_IDS, AgentTool
 from shared.contracts.common import Page, PageQuery
 from shared.contracts.constants import AGENTS_READ, AUTHENTICATED, Endpoint, Topic
 from shared.contracts.system import StreamFrame, StreamQuery
 from shared.errors import AGENT_NOT_FOUND, UNAVAILABLE, VALIDATION
 
 ToolCallStatus = Literal["completed", "refused"]
+#: Under this name stand the calls of programs that use the tools over MCP.
+MCP_CALLER = "mcp"
+#: Whose tool calls are kept and streamed.
+TOOL_CALLERS: tuple[str, ...] = (*AGENT_IDS, MCP_CALLER)
 #: A content address (shared/content.py).
 ToolCallId = Annotated[str, Meta(pattern="^tr_[0-9a-f]{32}$")]
 
 
 class AgentInstance(msgspec.Struct, kw_only=True):
-    """One process that serves an agent. `instance` is new with every start."""
+    """One process that serves an agent. `instance` is new with every start, `card` is where its Agent Card is, and
+    `under_way` how many calls the orchestrator that answers has there now."""
 
     instance: str
     url: str
     version: str
     started_at: datetime
+    card: str = ""
+    under_way: int = 0
 
 
 class FleetAgent(msgspec.Struct, kw_only=True):

@@ -98,6 +98,10 @@ class Fleet:
         self._instance(agent, url).chosen += 1
         return url
 
+    def under_way(self, agent: str, url: str) -> int:
+        """How many calls of this process an instance has now."""
+        return self._load(agent, _plain(url))[0]
+
     async def call(self, agent: str, method: Method[P, R], params: P, *, handoff: Handoff, timeout: float) -> R:
         """Calls an instance: `handoff.address` as long as it is there, else one that the handoff's id decides.
 

@@ -222,6 +222,15 @@ async def test_detail_lists_each_invalid_field_with_its_path(client: Client) -> 
     assert broken.status == 400
 
 
+async def test_a_character_that_no_store_holds_is_told_with_its_field(client: Client) -> None:
+    query = await client.get("/api/v1/alerts?host=a%00b", headers=_as("reader"))
+    path = await client.patch("/api/v1/alerts/ALRT%00", json={}, headers=_as("writer"))
+    for response, field in ((query, "query.host"), (path, "path.alert_id")):
+        assert response.status == 422
+        assert [one["path"] for one in (await response.json())["error"]["detail"]] == [field]
+    assert (await client.get("/api/v1/alerts?q=a%00b", headers=_as("reader"))).status == 200
+
+
 async def test_a_refused_method_names_those_that_are_allowed(client: Client) -> None:
     response = await client.put("/api/v1/alerts", headers=_as("writer"))
     assert set(response.headers[hdrs.ALLOW].split(",")) >= {"GET", "POST"}

@@ -89,6 +89,8 @@ def test_a_stack_comes_up_says_where_everything_is_and_goes_down(root: Path) -> 
         answer = json.loads(status.stdout)
         assert answer["state"] == "running"
         assert all(process["healthy"] for process in answer["processes"])
+        assert answer["agents"] is None  # the stand-in for the orchestrator doesn't know any
+        assert "isn't known" in aurora("status", f"--data-dir={root}").stdout
         processes = family(running)
         down = aurora("down", f"--data-dir={root}")
         assert down.returncode == 0, down

@@ -29,7 +29,7 @@ from shared.contracts.fleet import LIST_AGENT_TOOLS, LIST_AGENTS, LIST_TOOL_CALL
 from shared.contracts.investigations import DISPATCH, DispatchRequest, Investigation
 from shared.contracts.logs import INGEST_LOGS, SEARCH_LOGS, IngestQuery, LogEvent, LogQuery
 from shared.contracts.replays import REPLAY_INVESTIGATION, InvestigationReplay, StepReplay
-from shared.contracts.wire import decode
+from shared.contracts.wire import decode, format_time
 from shared.errors import AGENT_NOT_FOUND, NOT_FOUND, AuroraError
 from shared.postgres import Database
 from tests.stack import Stack, data_folder, running_stack, until
@@ -168,7 +168,8 @@ async def test_every_citation_of_a_verdict_can_be_looked_up(api: Session, cases:
         for citation in (item for item in cases.malicious.citations if item.agent == agent):
             call = kept[citation.id]
             assert (call.tool, call.arguments, call.result) == (citation.tool, citation.arguments, citation.result)
-            assert (call.status, call.caller) == ("completed", "service:orchestrator")
+            # An agent that was asked by another one called its tools for that one.
+            assert (call.status, call.caller in ("service:orchestrator", "service:agents")) == ("completed", True)
     last = cases.malicious.citations[-1]
     [looked_up] = await calls_of(
         api, last.agent, ToolCallQuery(id=last.id, tool=last.tool, investigation_id=cases.malicious.id)
@@ -273,3 +274,17 @@ async def test_the_command_line_follows_an_investigation_and_replays_it(stack: S
     assert again.out.splitlines()[-1] == f"{first.split()[0]}: identical, benign"
     shown = await aurora("agents", "calls", "triage", "--investigation", first.split()[0], data_dir=stack.data_dir)
     assert "get_alert" in shown.out
+
+
+async def test_the_status_shows_each_instance_of_an_agent_with_its_card_and_its_start(
+    stack: Stack, api: Session
+) -> None:
+    listed = (await api.call(LIST_AGENTS)).items
+    told = await aurora("status", "--json", data_dir=stack.data_dir)
+    agents = {agent["id"]: agent for agent in decode(told.out, dict[str, Any])["agents"]}
+    shown = await aurora("status", data_dir=stack.data_dir)
+    for agent in listed:
+        for instance in agent.instances:
+            assert instance.instance in {item["instance"] for item in agents[agent.id]["instances"]}
+            assert instance.card in shown.out
+            assert format_time(instance.started_at) in shown.out

@@ -164,6 +164,11 @@ async def test_what_is_wrong_with_a_call_is_told_so_that_it_can_be_put_right(
     assert '"path":"arguments.alert_id"' in await told("get_alert")
     assert '"path":"arguments.alert_ids"' in await told("get_alert", alert_ids=["1"])
     assert await told("get_alert", alert_id="ALRT-1999-000001") == "AURORA-4042 Alert not found"
+    assert '"path":"path.alert_id"' in await told("get_alert", alert_id="\x00")
+    times = {"since": "2026-01-02T00:00:00Z", "until": "2026-01-03T00:00:00Z"}
+    assert '"path":"query.q"' in await told("sightings", q="(((", **times)
+    turned = {"since": times["until"], "until": times["since"]}
+    assert '"path":"arguments.until"' in await told("sightings", q="a", **turned)
     _, answer, _ = await ask(http, stack, "tools/call", {"name": "delete_alert", "arguments": {}}, **key)
     assert answer["error"] == {"code": -32602, "message": "Unknown tool: delete_alert"}
 

@@ -48,6 +48,9 @@ class Agents:
     def names(self) -> list[str]:
         return ["triage"] if self.up else []
 
+    def under_way(self, agent: str, url: str) -> int:
+        return 3 if (agent, url) == ("triage", "wss://a:1/") else 0
+
     async def call(
         self, agent: str, _method: Method[Any, Any], _params: Any, *, handoff: Handoff, timeout: float
     ) -> Any:
@@ -239,6 +242,21 @@ async def test_an_agent_describes_itself_once_for_the_processes_that_serve_it(ro
     room.fleet.follow([msgspec.structs.replace(registration, instance="two")])
     await room.fleet.tools("triage")
     assert room.agents.asked == 2
+
+
+async def test_an_instance_is_shown_with_its_card_its_start_and_what_is_under_way_there(room: Room) -> None:
+    began = utc_now()
+    places = (("one", "wss://a:1/"), ("two", "ws://b:2"))
+    room.fleet.follow([Registration(name, "v1", began, [RegisteredAgent("triage", url, "d")]) for name, url in places])
+    triage = next(agent for agent in (await room.fleet.agents()).items if agent.id == "triage")
+    assert [(item.instance, item.card, item.under_way, item.started_at) for item in triage.instances] == [
+        ("one", "https://a:1/.well-known/agent-card.json", 3, began),
+        ("two", "http://b:2/.well-known/agent-card.json", 0, began),
+    ]
+
+
+async def test_programs_that_use_the_tools_have_calls_though_they_made_none(room: Room) -> None:
+    assert (await room.fleet.tool_calls("mcp", ToolCallQuery(tool=new_id()))).items == []
 
 
 async def test_an_agent_that_left_is_shown_with_what_it_said_last(room: Room) -> None:

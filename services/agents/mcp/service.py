@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -23,6 +25,7 @@ from shared.clock import new_id
 from shared.contracts.alerts import AlertQuery
 from shared.contracts.claims import Refusal
 from shared.contracts.constants import ERROR_CODES
+from shared.contracts.fleet import MCP_CALLER
 from shared.contracts.mcp import PROTOCOL_VERSIONS, McpHealth, McpServer, McpToolResult
 from shared.errors import (
     DEADLINE_EXCEEDED,
@@ -36,8 +39,6 @@ from shared.invalid import problems_of
 from shared.rpc import CallContext
 
 NAME = "aurora"
-#: The name under which calls are recorded, where an agent has its own.
-_AGENT = "mcp"
 _CALL_SECONDS = 30.0
 #: Calls of one caller that run at the same time; more wait for their turn.
 _AT_ONCE = 8
@@ -87,10 +88,11 @@ class ToolDesk:
 
     async def _run(self, principal: Principal, tool: Tool[Any], arguments: Any) -> McpToolResult:
         context = CallContext(principal=principal, handoff=None, request_id=new_id(), traceparent=None)
-        work = Work(_AGENT, context, self._sources, self._publish)
-        citation = await work.use(tool, arguments)
+        work = Work(MCP_CALLER, context, self._sources, self._publish)
+        errors: list[AuroraError] = []
+        citation = await work.use(_listened_to(tool, errors), arguments)
         if citation is None:
-            raise _refused(work.refused[0], None if _may(principal, tool) else tool.permission)
+            raise _refused(work.refused[0], None if _may(principal, tool) else tool.permission, errors)
         return McpToolResult(
             id=citation.id,
             tool=citation.tool,
@@ -152,6 +154,10 @@ def _typed(tool: Tool[Any], arguments: Mapping[str, Any]) -> Any:
     bare = [name for name, value in values.items() if isinstance(value, datetime) and value.tzinfo is None]
     wrong = [{"path": f"arguments.{name}", "message": "has no zone"} for name in bare]
     wrong += [{"path": path, "message": moments.MESSAGE} for path in moments.not_held(typed, "arguments")]
+    since, until = values.get("since"), values.get("until")
+    if not wrong and isinstance(since, datetime) and isinstance(until, datetime) and since >= until:
+        # Nothing would be found, which reads like an answer.
+        wrong = [{"path": "arguments.until", "message": "must be after since"}]
     if wrong:
         raise AuroraError(VALIDATION, wrong)
     return typed
@@ -161,9 +167,24 @@ def _may(principal: Principal, tool: Tool[Any]) -> bool:
     return tool.permission is None or principal.may(tool.permission)
 
 
-def _refused(refusal: Refusal, missing: str | None) -> AuroraError:
+def _listened_to(tool: Tool[Any], errors: list[AuroraError]) -> Tool[Any]:
+    """The tool; what its source refuses with is noted, since a record keeps the code alone."""
+
+    async def run(arguments: Any, sources: Sources) -> Any:
+        try:
+            return await tool.run(arguments, sources)
+        except AuroraError as error:
+            errors.append(error)
+            raise
+
+    return replace(tool, run=run)
+
+
+def _refused(refusal: Refusal, missing: str | None, errors: list[AuroraError]) -> AuroraError:
     """`missing` is the permission that the caller lacks."""
     if missing is not None:
         return AuroraError(INSUFFICIENT_PERMISSIONS, {"required": missing})
+    if errors and errors[-1].code.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return errors[-1]
     code = ERROR_CODES.get(refusal.code or "")
     return AuroraError(UNAVAILABLE, message=refusal.reason) if code is None else AuroraError(code)

@@ -8,14 +8,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from services.agents.toolkit.card import CARD_PATH, card_of, digest
+from services.agents.toolkit.card import card_of, digest
 from services.agents.toolkit.handing import Others, refused_path
 from services.agents.toolkit.place import Place
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool, described
 from services.agents.toolkit.version import version
 from services.agents.toolkit.work import Publish, Work
-from shared.contracts.agent_cards import RegisteredAgent
+from shared.contracts.agent_cards import CARD_PATH, RegisteredAgent
 from shared.contracts.agents import (
     ANALYZE_THREAT,
     DESCRIBE,

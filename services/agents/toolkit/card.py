@@ -24,7 +24,6 @@ from shared.contracts.agent_cards import (
 from shared.contracts.constants import Method
 from shared.contracts.wire import encode
 
-CARD_PATH = "/.well-known/agent-card.json"
 _JSON = ["application/json"]
 _SCHEME = "serviceToken"
 _HANDOFF = AgentExtension(HANDOFF_EXTENSION, "Deadline, budget, capabilities and trace of a request, in params._meta")

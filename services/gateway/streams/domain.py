@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from shared.contracts.agents import AGENT_IDS, AGENT_THOUGHT
+from shared.contracts.agents import AGENT_THOUGHT
 from shared.contracts.alerts import ALERT_CREATED, ALERT_UPDATED
 from shared.contracts.constants import Endpoint, Topic
 from shared.contracts.events import CloudEvent
-from shared.contracts.fleet import TOOL_CALLED, WS_AGENT_TOOL_CALLS
+from shared.contracts.fleet import TOOL_CALLED, TOOL_CALLERS, WS_AGENT_TOOL_CALLS
 from shared.contracts.investigations import INVESTIGATION_COMPLETED
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS, WS_RECEIPTS, StreamFrame
 from shared.contracts.wire import decode, encode
@@ -44,7 +44,7 @@ STREAMS: Mapping[Endpoint[Any, Any, Any], Stream] = {
     WS_RECEIPTS: Stream((INVESTIGATION_COMPLETED,), "investigation"),
 }
 #: Of each agent its own: who watches one isn't sent what all the others read.
-TOOL_CALLS: Mapping[str, Stream] = {agent: Stream((TOOL_CALLED,), tokens=(agent,)) for agent in AGENT_IDS}
+TOOL_CALLS: Mapping[str, Stream] = {agent: Stream((TOOL_CALLED,), tokens=(agent,)) for agent in TOOL_CALLERS}
 ALL = (*STREAMS.values(), *TOOL_CALLS.values())
 
 

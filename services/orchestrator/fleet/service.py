@@ -12,12 +12,12 @@ from services.orchestrator.handoffs import KeptCall, Stored
 from shared.bus import Discard
 from shared.clock import new_id, utc_now
 from shared.content import is_true
-from shared.contracts.agent_cards import Registration
+from shared.contracts.agent_cards import CARD_PATH, Registration
 from shared.contracts.agents import AGENT_IDS, DESCRIBE, AgentDescription, AgentTool, Budget, Handoff, Nothing
 from shared.contracts.common import Page
 from shared.contracts.constants import Method
 from shared.contracts.events import CloudEvent
-from shared.contracts.fleet import AgentInstance, FleetAgent, ToolCall, ToolCallQuery
+from shared.contracts.fleet import TOOL_CALLERS, AgentInstance, FleetAgent, ToolCall, ToolCallQuery
 from shared.errors import AGENT_NOT_FOUND, AuroraError
 from shared.identity import service_principal
 from shared.log import get_logger
@@ -40,6 +40,9 @@ class Agents(Protocol):
 
     def names(self) -> list[str]:
         """Every agent that may be called now."""
+
+    def under_way(self, agent: str, url: str) -> int:
+        """How many calls of ours an instance has now."""
 
     async def call(self, agent: str, method: Method[P, R], params: P, *, handoff: Handoff, timeout: float) -> R:
         """The method's result. Raises AuroraError."""
@@ -91,7 +94,12 @@ class FleetService:
     def _instances(self, agent: str) -> list[AgentInstance]:
         return [
             AgentInstance(
-                instance=process.instance, url=entry.url, version=process.version, started_at=process.started_at
+                instance=process.instance,
+                url=entry.url,
+                version=process.version,
+                started_at=process.started_at,
+                card=f"http{entry.url.removeprefix('ws').rstrip('/')}{CARD_PATH}",
+                under_way=self._agents.under_way(agent, entry.url),
             )
             for process in self._processes
             for entry in process.agents
@@ -126,7 +134,7 @@ class FleetService:
     async def tool_calls(self, agent: str, query: ToolCallQuery) -> Page[ToolCall]:
         """A page of an agent's calls, newest first. Raises AURORA-4043."""
         rows = await store.page(self._database, agent, query, decode_position(query.cursor))
-        if not rows and agent not in AGENT_IDS and not self._agents.has(agent):
+        if not rows and agent not in TOOL_CALLERS and not self._agents.has(agent):
             raise AuroraError(AGENT_NOT_FOUND, {"agent": agent})
         shown = rows[: query.limit]
         more = len(rows) > query.limit

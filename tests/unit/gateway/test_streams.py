@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.gateway.streams.domain import STREAMS, Position, Ring, frame, position, stream_at, stream_of
 from shared.contracts.agents import AGENT_IDS
-from shared.contracts.fleet import WS_AGENT_TOOL_CALLS
+from shared.contracts.fleet import MCP_CALLER, WS_AGENT_TOOL_CALLS
 from shared.contracts.system import WS_AGENT_THOUGHTS, WS_ALERTS
 from shared.errors import AGENT_NOT_FOUND, AuroraError
 
@@ -123,7 +123,7 @@ def test_each_subject_is_shown_by_its_stream() -> None:
 
 
 def test_each_agent_has_a_stream_of_its_tool_calls() -> None:
-    for agent in AGENT_IDS:
+    for agent in (*AGENT_IDS, MCP_CALLER):
         stream = stream_at(WS_AGENT_TOOL_CALLS, {"agent_id": agent})
         assert stream.subjects == [f"aurora.agents.{agent}.tool-calls"]
         assert stream_of(stream.subjects[0]) is stream
