@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -20,9 +20,17 @@ from structlog.typing import FilteringBoundLogger
 #: Exceptions as data: what and where, without local variables, which hold passwords, tokens and other people's logs.
 TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
-#: On every line of the running task: what `shared/telemetry.py` knows it by.
-IDS: ContextVar[Mapping[str, str]] = ContextVar("aurora_log_ids")
-_NO_IDS: Mapping[str, str] = {}
+
+
+class Place(Protocol):
+    """Where in a trace the running task is."""
+
+    def logged(self) -> Mapping[str, str]:
+        """What each of its lines says of that."""
+
+
+#: Of the running task: what `shared/telemetry.py` knows it by.
+PLACE: ContextVar[Place | None] = ContextVar("aurora_place", default=None)
 _SENSITIVE = ("secret", "password", "token", "authorization", "cookie", "private_key")
 
 
@@ -47,10 +55,11 @@ def _line(logger: Any, name: str, event: MutableMapping[str, Any]) -> bytes:
     for key in event:
         if _is_sensitive(key):
             event[key] = "***"
+    place = PLACE.get()
     line = {
         "message": event.pop("event"),
         "service": _Process.service,
-        **IDS.get(_NO_IDS),
+        **(place.logged() if place is not None else {}),
         **event,
         "level": "error" if name == "exception" else name,
         "timestamp": datetime.now(UTC),

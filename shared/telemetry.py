@@ -12,9 +12,8 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from opentelemetry import context, trace
 from opentelemetry.trace import SpanContext, SpanKind
@@ -56,8 +55,6 @@ class _Ids(NamedTuple):
     state: str
 
 
-_request_id: ContextVar[str] = ContextVar("aurora_request_id", default="")
-_here: ContextVar[_Ids | None] = ContextVar("aurora_trace", default=None)
 _propagator = TraceContextTextMapPropagator()
 #: Of the version that there is, with ids that aren't all zeros.
 _PLAIN_PARENT = re.compile("00-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})", re.ASCII)
@@ -66,7 +63,8 @@ _STATE_HEADER = "tracestate"
 
 def request_id() -> str:
     """The id of the request being handled; a new one outside any request."""
-    return _request_id.get() or _new_request_id()
+    here = _here()
+    return (here is not None and here.request) or _new_request_id()
 
 
 def accept_request_id(incoming: str | None) -> str:
@@ -84,22 +82,21 @@ def _new_request_id() -> str:
 
 def headers() -> dict[str, str]:
     """X-Request-ID and traceparent of the running task, for an outgoing call or event."""
-    carrier: dict[str, str] = {}
-    here = _here.get()
-    if here is not None:
-        carrier[TRACEPARENT_HEADER] = here.traceparent
-        if here.state:
-            carrier[_STATE_HEADER] = here.state
-    current = _request_id.get()
-    if current:
-        carrier[REQUEST_ID_HEADER] = current
+    here = _here()
+    if here is None:
+        return {}
+    carrier = {TRACEPARENT_HEADER: here.ids.traceparent}
+    if here.ids.state:
+        carrier[_STATE_HEADER] = here.ids.state
+    if here.request:
+        carrier[REQUEST_ID_HEADER] = here.request
     return carrier
 
 
 def traceparent() -> str | None:
     """The traceparent of the running task (W3C Trace Context), None outside a span."""
-    here = _here.get()
-    return None if here is None else here.traceparent
+    here = _here()
+    return None if here is None else here.ids.traceparent
 
 
 def http_answered(service: str, method: str, route: str, status: int, seconds: float) -> None:
@@ -150,26 +147,38 @@ def _ids_of(spanned: SpanContext, span_id: str) -> _Ids:
     return _Ids(trace_id, f"00-{trace_id}-{span_id}-{spanned.trace_flags:02x}", state)
 
 
-class _Bound:
-    """A block whose ids are passed on and logged."""
+class _Span:
+    """A block whose ids are passed on and logged; they are made when someone first asks for them."""
 
-    __slots__ = ("_ids", "_request", "_tokens")
+    __slots__ = ("_carrier", "_ids", "_token", "request")
 
-    def __init__(self, ids: _Ids, request: str) -> None:
+    def __init__(self, carrier: Mapping[str, str], request: str, ids: _Ids | None = None) -> None:
+        self._carrier = carrier
         self._ids = ids
-        self._request = request
+        self.request = request
+
+    @property
+    def ids(self) -> _Ids:
+        """Its place in its trace."""
+        if self._ids is None:
+            self._ids = _ids_only(self._carrier)
+        return self._ids
+
+    def logged(self) -> Mapping[str, str]:
+        """What each line of the log says."""
+        return {"request_id": self.request, "trace_id": self.ids.trace_id}
 
     def __enter__(self) -> None:
-        logged = {"request_id": self._request, "trace_id": self._ids.trace_id}
-        self._tokens = _here.set(self._ids), _request_id.set(self._request), log.IDS.set(logged)
+        self._token = log.PLACE.set(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        here, request, logged = self._tokens
-        log.IDS.reset(logged)
-        _request_id.reset(request)
-        _here.reset(here)
+        log.PLACE.reset(self._token)
+
+
+def _here() -> _Span | None:
+    return cast(_Span | None, log.PLACE.get())
 
 
 def span(
@@ -178,7 +187,7 @@ def span(
     """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log."""
     tracer = _tracer()
     if tracer is None:
-        return _Bound(_ids_only(carrier), request)
+        return _Span(carrier, request)
     return _recorded(tracer, name, carrier, request, SpanKind.SERVER if server else SpanKind.CLIENT)
 
 
@@ -190,7 +199,7 @@ def _recorded(
     attached = context.attach(trace.set_span_in_context(current))
     spanned = current.get_span_context()
     try:
-        with _Bound(_ids_of(spanned, f"{spanned.span_id:016x}"), request):
+        with _Span(carrier, request, _ids_of(spanned, f"{spanned.span_id:016x}")):
             yield
     finally:
         context.detach(attached)

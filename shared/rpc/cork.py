@@ -39,6 +39,14 @@ class CorkedTransport:
         if self._bytes >= _FLUSH_BYTES:
             self._write()
 
+    def write_now(self, data: bytes) -> None:
+        """Writes at once, behind what waits: for who knows that nothing else comes in this turn."""
+        if self._waiting:
+            self.write(data)
+            self._write()
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
     def get_write_buffer_size(self) -> int:
         """Bytes not yet taken by the socket."""
         return self._bytes + self._transport.get_write_buffer_size()
@@ -54,13 +62,14 @@ class CorkedTransport:
         self._transport.close()
 
     def flush(self) -> None:
-        """Writes what waits: for who knows that nothing else comes in this turn."""
+        """Writes what waits, at the end of a turn."""
         self._held = False
-        self._write()
+        if self._waiting:
+            self._write()
 
     def _write(self) -> None:
         if self._waiting:
-            data = b"".join(self._waiting)
+            data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
             self._waiting.clear()
             self._bytes = 0
             if not self._transport.is_closing():

@@ -23,28 +23,23 @@ _head16 = Struct("!BBH").pack
 _head64 = Struct("!BBQ").pack
 
 
-def extent(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the payload of the frame at `at` begins and ends, the end maybe beyond the data; None where not even its
-    head has come."""
-    have = len(data)
-    if have < at + 2:
-        return None
-    second = data[at + 1]
-    length, begin = second & 0x7F, at + 2
+def extent(data: bytes, at: int) -> tuple[int, int]:
+    """Where the payload of the frame at `at` begins and ends. The end may lie beyond the data; so does the beginning
+    where not even the frame's head has come, and then neither is more than a guess."""
+    head = data[at + 1 : at + 10]
+    length, begin = head[0] & 0x7F if head else 0, at + 2
     if length >= 126:
-        begin += 2 if length == 126 else 8
-        # Of a head that hasn't come whole this is nonsense, and refused two lines below.
-        length = int.from_bytes(data[at + 2 : begin])
-    if second & MASKED:
+        size = 2 if length == 126 else 8
+        begin += size
+        length = int.from_bytes(head[1 : 1 + size])
+    if head and head[0] & MASKED:
         begin += _KEY_BYTES
-    return None if have < begin else (begin, begin + length)
+    return begin, begin + length
 
 
-def payload(data: bytes, at: int, begin: int, end: int) -> bytes:
+def payload(data: bytes, begin: int, end: int, masked: int) -> bytes:
     """What a frame that has come whole holds."""
-    if data[at + 1] & MASKED:
-        return apply_mask(data[begin:end], data[begin - _KEY_BYTES : begin])
-    return data[begin:end]
+    return apply_mask(data[begin:end], data[begin - _KEY_BYTES : begin]) if masked else data[begin:end]
 
 
 def text_frame(message: bytes, key: bytes | None) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.errors import CONFLICT, RATE_LIMITED, AuroraError
-from shared.rpc.eager import Eager
 from shared.rpc.limits import RpcLimits
 
 
@@ -48,19 +47,18 @@ class _Kept(NamedTuple):
 class Ledger:
     """Running and lately finished handoffs of one server. `tasks` are all that haven't ended, abandoned ones too."""
 
-    def __init__(self, limits: RpcLimits, eager: Eager, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RpcLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._eager = eager
         self.tasks: set[asyncio.Task[Any]] = set()
         self._running: dict[Hashable, Entry] = {}
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._bytes = 0
 
-    def enter(self, key: Hashable, digest: bytes, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry | Reply:
-        """The reply, where it is kept or made at once; else the entry of `key`, to be left again. `work` is begun only
-        when there is neither. Raises AURORA-4090 when the key stands for another request, AURORA-4290 when too many
-        run."""
+    def enter(self, key: Hashable, digest: bytes, begin: Callable[[], Reply | asyncio.Task[Reply]]) -> Entry | Reply:
+        """The reply, where it is kept or made at once; else the entry of `key`, to be left again. The work is begun
+        only when there is neither. Raises AURORA-4090 when the key stands for another request, AURORA-4290 when too
+        many run."""
         self._forget_old()
         entry = self._running.get(key)
         known = entry or self._kept.get(key)
@@ -73,7 +71,7 @@ class Ledger:
             return known.reply
         if len(self._running) >= self._limits.max_handoffs:
             raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
-        begun = self._eager.begin(work(), "rpc handoff")
+        begun = begin()
         if isinstance(begun, Reply):
             self._keep(key, digest, begun)
             return begun

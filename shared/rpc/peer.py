@@ -73,7 +73,7 @@ class _Line:
                 if not waiter.done():
                     waiter.set_result(ConnectionLost(self.socket.close_code))
 
-    def _reply(self, text: str) -> bool:
+    def _reply(self, text: str) -> None:
         try:
             message = decode(text)
             # The library takes a message with both for a result, and one with neither for an error.
@@ -83,14 +83,13 @@ class _Line:
             waiter = self._waiting.get(reply.id)
             # Only an earlier call can have taken the request back: a handoff's id is used again when it is retried.
             if isinstance(reply, Error) and reply.code == CANCELLED:
-                return True
+                return
         except (ValueError, KeyError, TypeError, AttributeError):
             _log.warning("not a JSON-RPC reply", bytes=len(text))
-            return True
+            return
         # None: the caller has given up, or the id was never ours.
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
-        return True
 
 
 class Peer:

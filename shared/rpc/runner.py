@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from types import TracebackType
 
+from shared.contracts.agents import Handoff
 from shared.errors import DEADLINE_EXCEEDED, PAYLOAD_TOO_LARGE, AuroraError
 from shared.log import get_logger
 from shared.rpc.deadlines import Deadlines
+from shared.rpc.eager import Eager
 from shared.rpc.ledger import Reply
 from shared.rpc.methods import Call
 from shared.rpc.wire import WireError, failure, success, wire_error
@@ -27,17 +29,28 @@ class Runner:
     def __init__(self, max_frame: int) -> None:
         self._max_frame = max_frame
         self._deadlines = Deadlines()
+        self._eager = Eager()
 
-    async def run(self, call: Call) -> Reply:
-        """The encoded reply. Raises CancelledError when its task is cancelled, and nothing else."""
+    def begin(self, call: Call) -> Reply | asyncio.Task[Reply]:
+        """The encoded reply of a handler that never waits; else the task of one that does. Nothing but its cancellation
+        is raised by that."""
+        return self._eager.begin(self._run(call), call.binding.method.name)
+
+    def close(self) -> None:
+        """Begins nothing in place any more."""
+        self._eager.close()
+
+    async def _run(self, call: Call) -> Reply:
         failed: BaseException
         deadline = self._deadlines.within(call.seconds)
         try:
             with deadline:
-                if call.context.handoff is None:
+                handoff = call.context.handoff
+                if handoff is None:
                     result = await call.binding.handler(call.params, call.context)
                 else:
-                    result = await _traced(call)
+                    with _Traced(call, handoff):
+                        result = await call.binding.handler(call.params, call.context)
             body = success(call.context.request_id, result)
             if len(body) <= self._max_frame:
                 return Reply(body)
@@ -67,21 +80,27 @@ class Runner:
         return Reply(body, keep=not (isinstance(failed, AuroraError) and failed.code.retryable))
 
 
-async def _traced(call: Call) -> Any:
-    handoff = call.context.handoff
-    trace = call.context.traceparent
-    carrier = {} if trace is None else {"traceparent": trace}
-    request_id = accept_request_id(None if handoff is None else handoff.handoff_id)
-    method = call.binding.method.name
-    with span(f"rpc {method}", carrier, request_id):
-        started, answered = time.perf_counter(), False
-        try:
-            result = await call.binding.handler(call.params, call.context)
-            answered = True
-            return result
-        finally:
-            seconds = time.perf_counter() - started
-            # Who asked keeps a record of every one: here only what an operator should look at.
-            if not answered or seconds >= _SLOW_SECONDS:
-                to = None if handoff is None else handoff.to
-                _log.info("handoff", to=to, method=method, answered=answered, seconds=round(seconds, 3))
+class _Traced:
+    """The block of a handoff: in its caller's trace, and logged if it is slow or fails."""
+
+    __slots__ = ("_began", "_call", "_span")
+
+    def __init__(self, call: Call, handoff: Handoff) -> None:
+        self._call = call
+        carrier = {} if handoff.traceparent is None else {"traceparent": handoff.traceparent}
+        self._span = span(f"rpc {call.binding.method.name}", carrier, accept_request_id(handoff.handoff_id))
+
+    def __enter__(self) -> None:
+        self._span.__enter__()
+        self._began = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = time.perf_counter() - self._began
+        # Who asked keeps a record of every one: here only what an operator should look at.
+        if kind is not None or seconds >= _SLOW_SECONDS:
+            handoff, method = self._call.context.handoff, self._call.binding.method.name
+            to = None if handoff is None else handoff.to
+            _log.info("handoff", to=to, method=method, answered=kind is None, seconds=round(seconds, 3))
+        self._span.__exit__(kind, error, trace)

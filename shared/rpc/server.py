@@ -10,7 +10,6 @@ from typing import Any
 from shared.errors import UNAVAILABLE, AuroraError
 from shared.identity import Principal
 from shared.rpc.discover import About, document
-from shared.rpc.eager import Eager
 from shared.rpc.handshake import Authenticate, Gate, HttpGet
 from shared.rpc.ledger import Ledger
 from shared.rpc.limits import RpcLimits
@@ -31,8 +30,7 @@ class Server:
         self.listener: Listener
         self._table = table
         self._limits = limits
-        self._eager = Eager()
-        self._ledger = Ledger(limits, self._eager)
+        self._ledger = Ledger(limits)
         self._runner = Runner(limits.max_frame)
         self._sessions: set[Session] = set()
         self._draining = False
@@ -48,7 +46,7 @@ class Server:
 
     async def handle(self, socket: Socket, principal: Principal) -> None:
         """One connection, from its handshake to its end."""
-        session = Session(socket, principal, self._limits, self._table, self._runner, self._ledger, self._eager)
+        session = Session(socket, principal, self._limits, self._table, self._runner, self._ledger)
         session.draining = self._draining
         self._sessions.add(session)
         try:
@@ -69,7 +67,7 @@ class Server:
             session.stop(refusal)
         await _wait(self._running(), STOP_SECONDS)
         await end(self._ledger.tasks)
-        self._eager.close()
+        self._runner.close()
         await self.listener.close(_GOING_AWAY, "shutting down")
 
     def _running(self) -> set[asyncio.Task[Any]]:

@@ -14,7 +14,6 @@ from typing import Any
 from shared.errors import PAYLOAD_TOO_LARGE, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
-from shared.rpc.eager import Eager
 from shared.rpc.exchange import Exchange, Told
 from shared.rpc.ledger import Ledger, Reply
 from shared.rpc.limits import RpcLimits
@@ -49,7 +48,6 @@ class Session:
         table: Registry,
         runner: Runner,
         ledger: Ledger,
-        eager: Eager,
     ) -> None:
         self.principal = principal
         self.limits = limits
@@ -62,7 +60,6 @@ class Session:
         self._table = table
         self._runner = runner
         self._ledger = ledger
-        self._eager = eager
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -99,13 +96,13 @@ class Session:
         if len(self._exchanges) + len(self._sending) >= self.limits.max_in_flight:
             raise AuroraError(RATE_LIMITED, {"max_in_flight": self.limits.max_in_flight}, retry_after=0.1)
         if call.key is None:
-            begun = self._eager.begin(self._runner.run(call), call.binding.method.name)
+            begun = self._runner.begin(call)
             if isinstance(begun, Reply):
                 return Told(call, begun.body) if arrival.in_batch else begun.body
             self._own.add(begun)
             begun.add_done_callback(self._own.discard)
             return self._await(Exchange(call, begun, None), arrival)
-        entry = self._ledger.enter(call.key, call.digest, partial(self._runner.run, call))
+        entry = self._ledger.enter(call.key, call.digest, partial(self._runner.begin, call))
         if isinstance(entry, Reply):
             return Told(call, entry.body) if arrival.in_batch else entry.body
         return self._await(Exchange(call, entry.task, entry), arrival)
@@ -156,14 +153,10 @@ class Session:
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    def _take(self, text: str) -> bool:
-        """Answers a message at once, or leaves it to `run`, which may wait."""
-        if not self._socket.has_room():
-            return False
+    def _take(self, text: str) -> None:
         reply = self._frame(text)
         if reply is not None:
             self._post(reply)
-        return True
 
     def _frame(self, text: str) -> bytes | None:
         try:

@@ -3,8 +3,8 @@
 The library reads each frame in steps of a generator, puts it into a queue and wakes a task to take it out: a third of a
 handoff's time, and a turn of the loop. Here such a message goes from the socket to `take` at once. Everything else is
 handed to the library, in whole frames and in order: the handshake, fragments, control frames, binary, long messages,
-whatever breaks the protocol, and messages that `take` doesn't want now. So every rule stays the library's; this file
-only knows where a frame ends.
+whatever breaks the protocol, and what comes while our own answers aren't read. So every rule stays the library's; this
+file only knows where a frame ends.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from websockets.protocol import Event, State
 from shared.rpc.cork import CorkedTransport
 from shared.rpc.frames import MASKED, TEXT, extent, masking_keys, payload, text_frame
 
+#: Below this the buffer has room, far from the mark (32 KiB) at which the library makes senders wait.
+_ROOM_BYTES = 16 * 1024
 #: Longer ones are rare, and cheaper to collect where the library does.
 _SHORT_BYTES = 64 * 1024
 #: Messages taken in one turn of the loop; the others are left to the reader's task, which lets others run between.
@@ -31,7 +33,7 @@ class Shortcut(Connection):
     """What both sides' connections have before the library's own. `inbound` is the mask bit of what comes."""
 
     inbound: int
-    _take: Callable[[str], bool] | None = None
+    _take: Callable[[str], object] | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -44,21 +46,26 @@ class Shortcut(Connection):
         #: Messages that the library has, until they are dealt with.
         self.behind = 0
 
-    def take_by(self, take: Callable[[str], bool], max_size: int) -> None:
-        """`take` gets a message of at most `max_size` bytes at once, or says that it wants it through the queue. It
-        must not wait."""
+    def take_by(self, take: Callable[[str], object], max_size: int) -> None:
+        """`take` gets messages of at most `max_size` bytes at once. It must not wait."""
         self._take = take
         self._longest = min(max_size, _SHORT_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        corked = CorkedTransport(cast(asyncio.Transport, transport))
-        super().connection_made(cast(asyncio.Transport, corked))
+        self._cork = CorkedTransport(cast(asyncio.Transport, transport))
+        super().connection_made(cast(asyncio.Transport, self._cork))
 
-    def write_text(self, message: bytes) -> None:
-        """Writes UTF-8 bytes as one frame. Only while the connection is open."""
-        key = None if self.inbound else next(self._keys)
-        self.transport.write(text_frame(message, key))
+    def post(self, message: bytes, *, alone: bool) -> bool:
+        """Writes UTF-8 bytes as one frame, if the connection is open and its buffers have room; whether it did."""
+        if self.protocol.state is not State.OPEN or not self._has_room():
+            return False
+        frame = text_frame(message, None if self.inbound else next(self._keys))
+        if alone:
+            self._cork.write_now(frame)
+        else:
+            self._cork.write(frame)
+        return True
 
     def process_event(self, event: Event) -> None:
         """Called by the library for what it read."""
@@ -69,17 +76,16 @@ class Shortcut(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        if not self._aligned or self.state is not State.OPEN:
+        if not self._aligned or self.protocol.state is not State.OPEN:
             self._find_alignment(data)
             super().data_received(self._rest + data)
             self._rest = b""
             return
-        cork = cast(CorkedTransport, self.transport)
-        cork.hold()
+        self._cork.hold()
         try:
             self._cut(self._rest + data if self._rest else data)
         finally:
-            cork.flush()
+            self._cork.flush()
 
     def _find_alignment(self, data: bytes) -> None:
         """Whether frames begin with what comes next: the handshake ends with a blank line. If a piece goes on behind
@@ -97,30 +103,31 @@ class Shortcut(Connection):
             self._owed -= at
             super().data_received(data[:at])
         while at < end:
-            found = extent(data, at)
-            if found is None or (self._is_short(data, at, found) and found[1] > end):
+            begin, stop = extent(data, at)
+            short = data[at] == TEXT and stop - begin <= self._longest and self._is_idle()
+            if begin > end or (short and stop > end):
                 self._rest = data[at:]
                 return
-            if left and self._is_short(data, at, found) and self._taken(data, at, found):
+            if short and left and self._is_taken(data, at, begin, stop):
                 left -= 1
             else:
-                self._owed = max(0, found[1] - end)
-                super().data_received(data[at : found[1]])
-            at = found[1]
+                self._owed = max(0, stop - end)
+                super().data_received(data[at:stop])
+            at = stop
 
-    def _is_short(self, data: bytes, at: int, found: tuple[int, int]) -> bool:
-        return (
-            data[at] == TEXT
-            and data[at + 1] & MASKED == self.inbound
-            and found[1] - found[0] <= self._longest
-            and not (self.behind or self._fragmented)
-            and self._take is not None
-            and self.state is State.OPEN
-        )
+    def _is_idle(self) -> bool:
+        """Whether the library has nothing that would have to come first."""
+        return not (self.behind or self._fragmented) and self.protocol.state is State.OPEN
 
-    def _taken(self, data: bytes, at: int, found: tuple[int, int]) -> bool:
+    def _is_taken(self, data: bytes, at: int, begin: int, end: int) -> bool:
+        if self._take is None or data[at + 1] & MASKED != self.inbound or not self._has_room():
+            return False
         try:
-            text = payload(data, at, *found).decode()
+            text = payload(data, begin, end, self.inbound).decode()
         except UnicodeDecodeError:
             return False
-        return self._take is not None and self._take(text)
+        self._take(text)
+        return True
+
+    def _has_room(self) -> bool:
+        return self._cork.get_write_buffer_size() < _ROOM_BYTES

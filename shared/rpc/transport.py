@@ -17,18 +17,14 @@ from websockets import Headers, Request, Response
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.protocol import State
 
 from shared.contracts.common import ErrorEnvelope
 from shared.contracts.constants import ERROR_CODES
 from shared.errors import AuroraError
-from shared.rpc.cork import CorkedTransport
 from shared.rpc.frames import MASKED
 from shared.rpc.shortcut import Shortcut
 
 _CLOSE_SECONDS = 2.0
-#: Below this the buffer has room, far from the mark (32 KiB) at which the library makes senders wait.
-_ROOM_BYTES = 16 * 1024
 _TEXT_ONLY = 1003
 _SWITCHING_PROTOCOLS = 101
 
@@ -83,9 +79,9 @@ class Socket:
         self._max_frame = max_frame
         self._received = 0
 
-    def take_by(self, take: Callable[[str], bool]) -> None:
-        """From now on hands a message to `take` as soon as it is there, where it is the only one on the way. `take`
-        doesn't wait; where it returns False the message comes by `receive`, like all others."""
+    def take_by(self, take: Callable[[str], object]) -> None:
+        """From now on hands a message to `take` as soon as it is there, where nothing else is on the way and our own
+        buffers have room. All others come by `receive`. `take` must not wait."""
         self._connection.take_by(take, self._max_frame)
 
     async def receive(self) -> str | None:
@@ -115,17 +111,7 @@ class Socket:
     def post(self, message: bytes, *, alone: bool = False) -> bool:
         """Sends without waiting, if the connection is open and its buffers have room; whether it did. `alone`: at
         once, and not at the end of the turn together with what else there may be."""
-        connection = self._connection
-        if connection.state is not State.OPEN or not self.has_room():
-            return False
-        connection.write_text(message)
-        if alone:
-            cast(CorkedTransport, connection.transport).flush()
-        return True
-
-    def has_room(self) -> bool:
-        """Whether what is sent now waits for nobody."""
-        return self._connection.transport.get_write_buffer_size() < _ROOM_BYTES
+        return self._connection.post(message, alone=alone)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """The closing handshake, at most two seconds of it."""

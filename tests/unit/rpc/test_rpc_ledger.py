@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from shared.errors import CONFLICT, AuroraError
-from shared.rpc.eager import Eager
 from shared.rpc.ledger import Entry, Ledger, Reply
 from shared.rpc.limits import RpcLimits
 
@@ -28,7 +27,7 @@ class Work:
 
 
 async def answer(ledger: Ledger, key: str, work: Work, digest: bytes = b"") -> bytes:
-    entry = ledger.enter(key, digest, work)
+    entry = ledger.enter(key, digest, lambda: asyncio.create_task(work()))
     if isinstance(entry, Reply):
         return entry.body.strip()
     reply = await entry.task
@@ -37,37 +36,37 @@ async def answer(ledger: Ledger, key: str, work: Work, digest: bytes = b"") -> b
 
 
 def running(ledger: Ledger, key: str, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry:
-    entry = ledger.enter(key, b"", work)
+    entry = ledger.enter(key, b"", lambda: asyncio.create_task(work()))
     assert isinstance(entry, Entry)
     return entry
 
 
 async def test_a_kept_reply_is_given_again() -> None:
-    ledger, work = Ledger(RpcLimits(), Eager()), Work()
+    ledger, work = Ledger(RpcLimits()), Work()
     assert [await answer(ledger, "a", work) for _ in range(3)] == [b"1"] * 3
     assert await answer(ledger, "b", work) == b"2"
 
 
 async def test_a_reply_that_a_retry_may_better_is_not_kept() -> None:
-    ledger, work = Ledger(RpcLimits(), Eager()), Work(keep=False)
+    ledger, work = Ledger(RpcLimits()), Work(keep=False)
     assert [await answer(ledger, "a", work) for _ in range(2)] == [b"1", b"2"]
 
 
 async def test_kept_replies_are_forgotten_by_count() -> None:
-    ledger, work = Ledger(RpcLimits(kept_replies=2), Eager()), Work()
+    ledger, work = Ledger(RpcLimits(kept_replies=2)), Work()
     assert [await answer(ledger, key, work) for key in "abc"] == [b"1", b"2", b"3"]
     assert [await answer(ledger, key, work) for key in "cba"] == [b"3", b"2", b"4"]
 
 
 async def test_kept_replies_are_forgotten_by_bytes() -> None:
-    ledger, work = Ledger(RpcLimits(kept_bytes=250), Eager()), Work(size=100)
+    ledger, work = Ledger(RpcLimits(kept_bytes=250)), Work(size=100)
     assert [await answer(ledger, key, work) for key in "abc"] == [b"1", b"2", b"3"]
     assert [await answer(ledger, key, work) for key in "cba"] == [b"3", b"2", b"4"]
 
 
 async def test_kept_replies_are_forgotten_by_age() -> None:
     now = 0.0
-    ledger, work = Ledger(RpcLimits(kept_seconds=10), Eager(), clock=lambda: now), Work()
+    ledger, work = Ledger(RpcLimits(kept_seconds=10), clock=lambda: now), Work()
     assert await answer(ledger, "a", work) == b"1"
     now = 9.0
     assert await answer(ledger, "a", work) == b"1"
@@ -76,15 +75,15 @@ async def test_kept_replies_are_forgotten_by_age() -> None:
 
 
 async def test_a_key_stands_for_one_request_only() -> None:
-    ledger, work = Ledger(RpcLimits(), Eager()), Work()
+    ledger, work = Ledger(RpcLimits()), Work()
     await answer(ledger, "a", work, b"one")
     with pytest.raises(AuroraError) as refused:
-        ledger.enter("a", b"two", work)
+        ledger.enter("a", b"two", lambda: asyncio.create_task(work()))
     assert refused.value.code is CONFLICT
 
 
 async def test_work_is_stopped_when_the_last_one_gives_it_up() -> None:
-    ledger, gate = Ledger(RpcLimits(), Eager()), asyncio.Event()
+    ledger, gate = Ledger(RpcLimits()), asyncio.Event()
 
     async def blocked() -> Reply:
         await gate.wait()
@@ -105,7 +104,7 @@ async def test_work_is_stopped_when_the_last_one_gives_it_up() -> None:
 
 
 async def test_who_merely_leaves_lets_the_work_go_on() -> None:
-    ledger, gate = Ledger(RpcLimits(), Eager()), asyncio.Event()
+    ledger, gate = Ledger(RpcLimits()), asyncio.Event()
 
     async def blocked() -> Reply:
         await gate.wait()
