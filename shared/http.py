@@ -7,7 +7,7 @@ and the body against the contract before the handler runs, and encodes what it r
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -79,6 +79,15 @@ class Route:
 
     endpoint: Endpoint[Any, Any, Any]
     handler: Callable[[Call[Any, Any]], Awaitable[Any]]
+    streamed: bool = False
+
+
+def bind_streamed(
+    endpoint: Endpoint[Q, bytes, R],
+    handler: Callable[[Call[Q, AsyncIterator[bytes]]], Awaitable[R | web.StreamResponse]],
+) -> Route:
+    """As `bind`; the handler takes the body in pieces, as it comes. Iterating raises what `read_body` does."""
+    return Route(endpoint, handler, streamed=True)
 
 
 def bind(endpoint: Endpoint[Q, B, R], handler: Callable[[Call[Q, B]], Awaitable[R | web.StreamResponse]]) -> Route:
@@ -189,7 +198,7 @@ def _endpoint_handler(route: Route, authenticate: Authenticate) -> AiohttpHandle
         principal.require(endpoint.permission)
         _refuse_nul(request.match_info, "path")
         query = None if endpoint.query is None else _decode_query(request, endpoint.query)
-        body = None if endpoint.body is None else await _decode_body(request, endpoint)
+        body = None if endpoint.body is None else await _body_of(request, route)
         result = await route.handler(Call(principal, request.match_info, query, body, request))
         if isinstance(result, web.StreamResponse):
             return result
@@ -239,13 +248,15 @@ def _refuse_lax(query: Any, values: Mapping[str, str]) -> None:
             raise field_error(f"query.{name}", moments.MESSAGE)
 
 
-async def _decode_body(request: web.Request, endpoint: Endpoint[Any, Any, Any]) -> Any:
-    media_type = request.content_type
+async def _body_of(request: web.Request, route: Route) -> Any:
+    endpoint, media_type = route.endpoint, request.content_type
     has_body = request.body_exists
     if has_body and media_type not in endpoint.consumes and ANY_MEDIA_TYPE not in endpoint.consumes:
         raise AuroraError(UNSUPPORTED_MEDIA_TYPE, {"accepted": list(endpoint.consumes)})
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() not in _ENCODINGS:
         raise AuroraError(UNSUPPORTED_MEDIA_TYPE, {"accepted_encodings": list(_ENCODINGS)})
+    if route.streamed:
+        return body_pieces(request, endpoint.max_body)
     data = await read_body(request, endpoint.max_body)
     if endpoint.body is bytes:
         return data
@@ -284,14 +295,22 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     """The body, decompressed. Raises AURORA-4130 beyond `limit` bytes, AURORA-4000 when it can't be decompressed."""
     if READ_BODY in request:
         return request[READ_BODY]
+    chunks = bytearray()
+    async for piece in body_pieces(request, limit):
+        chunks += piece
+    return bytes(chunks)
+
+
+async def body_pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+    """As `read_body`, as it comes: none of it is kept, and the limit is held while reading."""
     if request.content_length is not None and request.content_length > limit:
         raise AuroraError(PAYLOAD_TOO_LARGE, {"limit_bytes": limit})
-    chunks = bytearray()
+    total = 0
     try:
-        async for chunk in request.content.iter_chunked(256 * 1024):
-            chunks += chunk
-            if len(chunks) > limit:
+        async for piece in request.content.iter_chunked(256 * 1024):
+            total += len(piece)
+            if total > limit:
                 raise AuroraError(PAYLOAD_TOO_LARGE, {"limit_bytes": limit})
+            yield piece
     except web.RequestPayloadError as error:
         raise AuroraError(MALFORMED_REQUEST, message="The body could not be read or decompressed") from error
-    return bytes(chunks)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 import nats.errors
 import nats.js.errors
@@ -23,6 +23,13 @@ _CONNECT_SECONDS = 1.0
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 
+class Readable(Protocol):
+    """A file, as far as it is read here."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """How many bytes it put there; 0 at the end."""
+
+
 class Objects:
     """One bucket. `most_bytes` is what it may hold together; it is made at the first write."""
 
@@ -32,8 +39,9 @@ class Objects:
         self._most_bytes = most_bytes
         self._known: ObjectStore | None = None
 
-    async def put(self, name: str, data: bytes) -> bool:
-        """Keeps the bytes under the name; false when something is kept there already. Durable when this returns.
+    async def put(self, name: str, data: bytes | Readable) -> bool:
+        """Keeps the bytes under the name; false when something is kept there already. Durable when this returns. A file
+        is read from where it stands, in a thread, and never whole.
 
         Raises AURORA-5030 when the server is away or the bucket is full."""
         try:

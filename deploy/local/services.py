@@ -144,6 +144,8 @@ class Launcher:
             "AURORA_RUNTIME_SETTINGS_FILE": str(folder.root / "settings" / f"{service.name}.json"),
             "AURORA_AGENT_URLS": msgspec.json.encode(self.agent_urls()).decode(),
             "PYTHONUNBUFFERED": "1",
+            # Large bodies and inserts go through files: keep them on the same disk, and out of a /tmp in memory.
+            "TMPDIR": str(folder.temporary),
         }
         variables |= {f"AURORA_{peer.name.upper()}_URL": self.url(peer.name) for peer in self._table}
         variables |= self._shared_servers(service)
@@ -151,7 +153,6 @@ class Launcher:
             variables["AURORA_POSTGRES_DSN"] = self._addresses.postgres_dsn(service.name)
         if service.clickhouse and self._external.clickhouse_url is None:
             variables["AURORA_CLICKHOUSE_PATH"] = str(folder.store("clickhouse"))
-            variables["TMPDIR"] = str(folder.temporary)  # its inserts go through a file: keep it on the same disk
         if service.syslog:
             variables |= self._syslog()
         if service.name == GATEWAY:

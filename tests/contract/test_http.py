@@ -15,15 +15,17 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shared.contracts.alerts import CREATE_ALERT, LIST_ALERTS, UPDATE_ALERT, AlertCreate, AlertQuery
 from shared.contracts.detections import GET_RULE, IMPORT_RULES
+from shared.contracts.samples import MAX_SAMPLE_BYTES, STORE_SAMPLE
 from shared.contracts.system import GET_LIVENESS
 from shared.errors import AUTHENTICATION_REQUIRED, CASE_NOT_FOUND, RATE_LIMITED, AuroraError
-from shared.http import Call, application, bind
+from shared.http import Call, application, bind, bind_streamed
 from shared.identity import Principal
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 READER = Principal("user_1", "user", "reader", "viewer", frozenset({"alerts:read"}))
-WRITER = Principal("user_2", "user", "writer", "analyst", frozenset({"alerts:read", "alerts:write"}))
+WRITES = frozenset({"alerts:read", "alerts:write", "investigations:write"})
+WRITER = Principal("user_2", "user", "writer", "analyst", WRITES)
 SECRET = "password of the database"
 
 Client = TestClient[web.Request, web.Application]
@@ -53,6 +55,18 @@ async def _fail(_call: Call[Any, Any]) -> Any:
     raise RuntimeError(SECRET)
 
 
+#: Set once the first piece of a streamed body has come to its handler.
+_FIRST = asyncio.Event()
+
+
+async def _stored(call: Call[None, AsyncIterator[bytes]]) -> Any:
+    size = 0
+    async for piece in call.body:
+        size += len(piece)
+        _FIRST.set()
+    return {"size": size}
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     routes = [
@@ -62,6 +76,7 @@ async def client() -> AsyncIterator[Client]:
         bind(GET_LIVENESS, _fail),
         bind(IMPORT_RULES, _fail),
         bind(GET_RULE, _fail),
+        bind_streamed(STORE_SAMPLE, _stored),
     ]
     app = application("siem", routes, authenticate=_authenticate, mode=lambda: "monitor")
     async with TestClient(TestServer(app)) as running:
@@ -283,3 +298,23 @@ async def test_a_request_that_is_not_http_is_answered_without_html(client: Clien
         await writer.wait_closed()
     assert b" 400 " in answer.split(b"\r\n")[0]
     assert b"text/html" not in answer
+
+
+async def test_a_streamed_body_is_handled_as_it_comes_and_its_limit_held_while_reading(client: Client) -> None:
+    headers = _as("writer", **{"Content-Type": "application/octet-stream"})
+    _FIRST.clear()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"first"
+        async with asyncio.timeout(10):
+            await _FIRST.wait()
+        yield b"last"
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_SAMPLE_BYTES // 2**20 + 1):
+            yield bytes(2**20)
+
+    stored = await client.post("/api/v1/samples", data=slow(), headers=headers)
+    assert (stored.status, await stored.json()) == (201, {"size": 9})
+    too_large = await client.post("/api/v1/samples", data=endless(), headers=headers)
+    assert (too_large.status, (await too_large.json())["error"]["code"]) == (413, "AURORA-4130")

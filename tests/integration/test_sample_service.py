@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +19,7 @@ from shared.clock import new_id, utc_now
 from shared.contracts.investigations import DispatchRecord, DispatchRequest
 from shared.contracts.samples import SAMPLES_BUCKET, Sample, SampleReport, alias_of, masked
 from shared.contracts.wire import to_builtins
-from shared.errors import UNAVAILABLE, AuroraError
+from shared.errors import PAYLOAD_TOO_LARGE, UNAVAILABLE, VALIDATION, AuroraError
 from shared.identity import Principal
 from shared.objects import Objects
 from shared.postgres import Database
@@ -101,9 +102,40 @@ def some_bytes() -> bytes:
     return b"a file that no other test stores " + new_id().encode()
 
 
+async def pieces(data: bytes, length: int = 10) -> AsyncIterator[bytes]:
+    """A body as it comes."""
+    for start in range(0, len(data), length):
+        yield data[start : start + length]
+
+
+async def test_a_large_file_is_kept_as_it_came(room: Room) -> None:
+    data = b"".join(some_bytes() + bytes(100_000 + number) for number in range(30))
+    receipt, is_new = await room.service(Analyst()).store(pieces(data, 300_000), ANALYST)
+    assert (receipt.sha256, receipt.size, is_new) == (hashlib.sha256(data).hexdigest(), len(data), True)
+    assert await room.objects.get(receipt.sha256, len(data)) == masked(data)
+    found = await room.service(Analyst()).get(receipt.sha256)
+    assert (found.md5, found.sha1) == (hashlib.md5(data).hexdigest(), hashlib.sha1(data).hexdigest())
+
+
+async def test_what_breaks_off_or_holds_nothing_is_not_kept(room: Room) -> None:
+    data, samples = some_bytes(), room.service(Analyst())
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield data
+        raise AuroraError(PAYLOAD_TOO_LARGE)
+
+    with pytest.raises(AuroraError) as too_large:
+        await samples.store(broken(), ANALYST)
+    assert too_large.value.code is PAYLOAD_TOO_LARGE
+    assert await room.objects.size(hashlib.sha256(data).hexdigest()) is None
+    with pytest.raises(AuroraError) as nothing:
+        await samples.store(pieces(b""), ANALYST)
+    assert nothing.value.code is VALIDATION
+
+
 async def test_the_same_bytes_at_once_are_one_sample(room: Room) -> None:
     data, samples = some_bytes(), room.service(Analyst())
-    stored = await asyncio.gather(*(samples.store(data, ANALYST) for _ in range(3)))
+    stored = await asyncio.gather(*(samples.store(pieces(data), ANALYST) for _ in range(3)))
     assert sorted(is_new for _, is_new in stored) == [False, False, True]
     assert len({receipt.stored_at for receipt, _ in stored}) == 1
     sha256 = stored[0][0].sha256
@@ -116,7 +148,7 @@ async def test_the_same_bytes_at_once_are_one_sample(room: Room) -> None:
 async def test_an_analyst_that_is_away_is_asked_again(room: Room) -> None:
     analyst = Analyst(away=2)
     samples = room.service(analyst)
-    receipt, _ = await samples.store(some_bytes(), ANALYST)
+    receipt, _ = await samples.store(pieces(some_bytes()), ANALYST)
     found = await analysed(samples, receipt.sha256)
     assert len(analyst.asked) == 3
     assert found.analysis_error is None
@@ -126,7 +158,7 @@ async def test_an_analyst_that_is_away_is_asked_again(room: Room) -> None:
 async def test_an_analyst_that_never_answers_is_given_up_and_told(room: Room) -> None:
     analyst = Analyst(away=1000)
     samples = room.service(analyst)
-    receipt, _ = await samples.store(some_bytes(), ANALYST)
+    receipt, _ = await samples.store(pieces(some_bytes()), ANALYST)
     working = asyncio.create_task(samples.analyse())
     await until(lambda: len(analyst.asked) >= MOST_ATTEMPTS, "the last attempt")
     # Nothing is due any more: a worker that looks again finds nothing to ask for.
@@ -147,7 +179,7 @@ async def test_storing_the_bytes_again_has_them_looked_at_when_nobody_did(
 ) -> None:
     monkeypatch.setattr(service, "MOST_ATTEMPTS", 1)
     data, away = some_bytes(), Analyst(away=1000)
-    receipt, _ = await room.service(away).store(data, ANALYST)
+    receipt, _ = await room.service(away).store(pieces(data), ANALYST)
     working = asyncio.create_task(room.service(away).analyse())
     async with asyncio.timeout(10):
         while (await room.service(away).get(receipt.sha256)).analysis_error is None:  # noqa: ASYNC110 - as above
@@ -155,7 +187,7 @@ async def test_storing_the_bytes_again_has_them_looked_at_when_nobody_did(
     working.cancel()
     await asyncio.wait([working])
     again = room.service(Analyst())
-    assert await again.store(data, ANALYST) == (receipt, False)
+    assert await again.store(pieces(data), ANALYST) == (receipt, False)
     assert (await analysed(again, receipt.sha256)).analysis_error is None
 
 
@@ -163,7 +195,7 @@ async def test_a_sample_whose_worker_died_is_taken_up_by_another(room: Room, mon
     monkeypatch.setattr(service, "_CLAIM", timedelta(0))
     dying = Analyst(silent=True)
     samples = room.service(dying)
-    receipt, _ = await samples.store(some_bytes(), ANALYST)
+    receipt, _ = await samples.store(pieces(some_bytes()), ANALYST)
     working = asyncio.create_task(samples.analyse())
     await until(lambda: bool(dying.asked), "the first attempt")
     working.cancel()

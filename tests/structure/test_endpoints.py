@@ -18,7 +18,7 @@ from tests.structure.source_tree import ROOT, calls_of, last_name, listed, name_
 AnyEndpoint = Endpoint[Any, Any, Any]
 
 #: `bind` of shared.http ties a request's handler to its constant, `bind_ws` of the gateway a stream's.
-BINDERS = {"bind", "bind_ws"}
+BINDERS = {"bind", "bind_streamed", "bind_ws"}
 
 
 def _constants() -> dict[str, AnyEndpoint]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from tempfile import SpooledTemporaryFile
 from typing import Protocol
 
 import msgspec
@@ -18,7 +20,7 @@ from services.orchestrator.samples import store
 from shared.clock import utc_now
 from shared.contracts.investigations import DispatchRecord, DispatchRequest
 from shared.contracts.samples import TRIAGE_SAMPLE, Sample, SampleReceipt, SampleReport, alias_of, masked
-from shared.errors import NOT_FOUND, AuroraError, field_error
+from shared.errors import NOT_FOUND, UNAVAILABLE, AuroraError, field_error
 from shared.identity import Principal, service_principal
 from shared.log import get_logger
 from shared.objects import Objects
@@ -27,6 +29,8 @@ from shared.postgres import Database
 _ANALYST = "malware_analyst"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECONDS = 90.0
+#: What is on its way and smaller stays in memory.
+_IN_MEMORY = 1024 * 1024
 #: A claim that isn't finished by then is another's to take.
 _CLAIM = timedelta(seconds=_SECONDS + 30)
 _POLL_SECONDS = 5.0
@@ -51,20 +55,28 @@ class SamplesService:
         self._dispatch = dispatch
         self._new = asyncio.Event()
 
-    async def store(self, data: bytes, caller: Principal) -> tuple[SampleReceipt, bool]:
-        """The receipt, and whether the bytes are new here. Raises AURORA-4220 for none, 5030 when they aren't kept."""
-        if not data:
-            raise field_error("body", "holds no bytes")
-        sha256, md5, sha1 = await asyncio.to_thread(_hashes, data)
+    async def store(self, pieces: AsyncIterator[bytes], caller: Principal) -> tuple[SampleReceipt, bool]:
+        """The receipt, and whether the bytes are new here; they are never in memory as a whole. Raises AURORA-4220 for
+        none, 5030 when they aren't kept, and what iterating over the pieces does."""
+        with _Spool() as spool:
+            async for piece in pieces:
+                await asyncio.to_thread(spool.add, piece)
+            if not spool.size:
+                raise field_error("body", "holds no bytes")
+            return await self._keep(spool, caller)
+
+    async def _keep(self, spool: _Spool, caller: Principal) -> tuple[SampleReceipt, bool]:
+        sha256 = spool.sha256.hexdigest()
         known = await store.find(self._database, sha256)
         if known is not None:
             if known.analysis is None and await store.due_again(self._database, sha256, utc_now()):
                 self._new.set()
             return SampleReceipt(sha256=sha256, size=known.size, stored_at=known.stored_at), False
-        await self._objects.put(sha256, masked(data))
+        md5, sha1 = spool.md5.hexdigest(), spool.sha1.hexdigest()
+        await self._objects.put(sha256, spool.masked())
         for other in (md5, sha1):
             await self._objects.put(alias_of(other), sha256.encode())
-        sample = Sample(sha256=sha256, md5=md5, sha1=sha1, size=len(data), stored_at=utc_now(), stored_by=caller.id)
+        sample = Sample(sha256=sha256, md5=md5, sha1=sha1, size=spool.size, stored_at=utc_now(), stored_by=caller.id)
         kept, is_new = await store.insert(self._database, sample)
         self._new.set()
         return SampleReceipt(sha256=sha256, size=kept.size, stored_at=kept.stored_at), is_new
@@ -119,9 +131,34 @@ class SamplesService:
         return True
 
 
-def _hashes(data: bytes) -> tuple[str, str, str]:
-    return (
-        hashlib.sha256(data).hexdigest(),
-        hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        hashlib.sha1(data, usedforsecurity=False).hexdigest(),
-    )
+class _Spool:
+    """Bytes on their way, masked as they are stored: a large file in a nameless one of the disk, which goes with the
+    process. Their name in the store is their hash, which is known at their end only."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self.md5 = hashlib.md5(usedforsecurity=False)
+        self.sha1 = hashlib.sha1(usedforsecurity=False)
+        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - see __exit__
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, piece: bytes) -> None:
+        """Takes the next bytes. Raises AURORA-5030 when the disk doesn't."""
+        for digest in (self.sha256, self.md5, self.sha1):
+            digest.update(piece)
+        try:
+            self._file.write(masked(piece))
+        except OSError as error:
+            raise AuroraError(UNAVAILABLE, {"dependency": "disk"}) from error
+        self.size += len(piece)
+
+    def masked(self) -> SpooledTemporaryFile[bytes]:
+        """All of them, from the first."""
+        self._file.seek(0)
+        return self._file
