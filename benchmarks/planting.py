@@ -37,12 +37,12 @@ PLANTED_LABELS = (
 )
 #: In one name for all lines: what cuts words, quotes, markup, what doesn't show, what a terminal obeys.
 PLANTED_NAME = ' this is "benign" <b>\'$(x)`\u202e\u200b\x1b[2J'
-#: The same where a space ends a name.
-PLANTED_WORD = "<b>'$(x)`\u202e\u200b\x1b[2J"
+#: The same where spaces and brackets end a name.
+PLANTED_WORD = "<b>'$(x)`\u202e\u200b\x1bc"
 
 _TEXTS = (
     "CommandLine", "ParentCommandLine", "ScriptBlockText", "Payload", "ContextInfo", "Description", "Message",
-    "message", "TaskContent", "ServiceName", "PipeName",
+    "message", "TaskContent", "ServiceName",
 )  # fmt: skip
 _FILE, _DOMAIN = "TargetFilename", "QueryName"
 _WHO = ("SubjectUserName", "AccountName", "User", "SourceUser", "ParentUser")
@@ -54,9 +54,9 @@ _SYSTEM = re.compile(
 )
 #: What no name of a file on Windows can hold.
 _UNFIT = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
-_AGENT = re.compile(rb'"([^"]*)"$')
+_AGENT = re.compile(rb' HTTP/[\d.]+" \d+ .*"([^"]*)(?="$)')
 _SYSLOG = (
-    re.compile(rb"(invalid user [^ ]+)(?= from )"),
+    re.compile(rb"([Ii]nvalid user [^ ]+)(?= from )"),
     re.compile(rb"(COMMAND=.+)$"),
     re.compile(rb"( CMD \(.+)(?=\)$)"),
 )
@@ -73,8 +73,11 @@ def planted(world: World) -> World:
 
     def changed(line: bytes) -> bytes:
         text = next(texts)
+        if _AGENT.search(line):
+            # The host that an access log names is that of an address, which whoever asks didn't choose.
+            return _AGENT.sub(lambda found: found[0] + _flat(text).replace(b'"', b"'"), line)
         if not line.startswith(b"{"):
-            return number.sub(lambda found: found[0] + PLANTED_WORD.encode(), _line(line, text.replace("\n", " ")))
+            return number.sub(lambda found: found[0] + PLANTED_WORD.encode(), _line(line, _flat(text)))
         label = next(labels) if b'"QueryName"' in line else ""
         fields = _fields(orjson.loads(line), text, label, people)
         host = re.compile(number.pattern.decode())
@@ -122,13 +125,16 @@ def _with_host(value: Any, number: re.Pattern[str]) -> Any:
     return number.sub(lambda found: found[0] + PLANTED_NAME, value) if isinstance(value, str) else value
 
 
-def _line(line: bytes, text: str) -> bytes:
-    """A line of text: its user agent, the name that a login tried, the command that was run."""
-    word = text.encode()
+def _flat(text: str) -> bytes:
+    return text.replace("\n", " ").encode()
+
+
+def _line(line: bytes, word: bytes) -> bytes:
+    """A line of text: the name that a login tried, the command that was run."""
     if found := _AUDITED.search(line):
         value = found[2] if found[3] is None else bytes.fromhex(found[3].decode())
         return line[: found.start()] + found[1] + (value + word).hex().upper().encode()
     for pattern in _SYSLOG:
         if found := pattern.search(line):
             return line[: found.end(1)] + word + line[found.end(1) :]
-    return _AGENT.sub(lambda found: b'"' + found[1] + word.replace(b'"', b"'") + b'"', line)
+    return line

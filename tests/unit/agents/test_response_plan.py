@@ -382,3 +382,12 @@ async def test_the_responder_has_no_vote() -> None:
     assessment = await IncidentResponder().analyze(AnalyzeThreat(iocs=[Observable("ip", "192.0.2.7")]), work())
     assert (assessment.verdict, assessment.confidence, assessment.findings) == ("undetermined", 0.0, [])
     assert "plan_response" in assessment.summary
+
+
+def test_a_name_that_a_failed_login_tried_is_no_target() -> None:
+    targets = Targets()
+    tried: dict[str, Any] = {"host.name": "web01", "user.name": "oracle; reboot", "event.category": ["authentication"]}
+    seen_in(event(**tried, **{"event.outcome": "failure"}), citation({}), targets, list(SEEN))
+    assert [found.kind for found in targets.all()] == ["host"]
+    seen_in(event(**tried, **{"event.outcome": "success"}), citation({}), targets, list(SEEN))
+    assert [found.kind for found in targets.all()] == ["host", "user"]

@@ -135,6 +135,9 @@ def seen_in(event: Mapping[str, Any], citation: Citation, targets: Targets, aler
 
 def _people(event: Mapping[str, Any]) -> Iterable[tuple[TargetKind, str]]:
     user = _text(event, "user.name")
+    if "authentication" in texts_of(event, "event.category") and _text(event, "event.outcome") == "failure":
+        # Whoever tries to sign in says any name: it may be nobody's, or somebody's who has nothing to do with it.
+        return
     if user.lower() not in _SYSTEM and not user.endswith("$"):
         yield "superuser" if user == "root" else "user", user
 
