@@ -4,8 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
-# One test file stays on one worker, so that its servers start once.
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+# One test file stays on one worker, so that its servers start once; tests/conftest.py says which files come first.
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Versions already in a lock file are kept; `make lock LOCK_FLAGS=--upgrade` takes the newest.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 # Many container images forbid bytecode. Without it each of the hundreds of processes that the tests start compiles all
@@ -28,10 +28,16 @@ demo: setup ## Bring the whole stack up, replay the recorded intrusion, show wha
 	@$(BIN)/aurora demo
 
 check: setup ## Format, lint, types, import rules, unit, contract and structure tests (2 minutes)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target .reading .running
+
+# mypy keeps one core busy for as long as the tests take: beside one another they need half the time.
+.PHONY: .reading .running
+.reading:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+.running:
 	$(PYTEST) tests/unit tests/contract tests/structure
 
 format: setup ## Rewrite the code as `make check` wants it

@@ -11,6 +11,10 @@ import pytest_asyncio
 from shared.bus import Bus
 from tests import siem, stack
 
+#: What takes long starts first, and many small files even out the end: no worker is left alone with a long one. Within
+#: a folder the order is random.
+_FOLDERS = ("system", "integration", "security", "contract", "structure", "unit")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -20,6 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     siem.ON_A_SERVER = config.getoption("clickhouse_server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_rank)  # stable: the order within a folder stays
+
+
+def _rank(item: pytest.Item) -> int:
+    named = (number for number, folder in enumerate(_FOLDERS) if item.nodeid.startswith(f"tests/{folder}/"))
+    return next(named, len(_FOLDERS))
 
 
 @pytest.fixture
