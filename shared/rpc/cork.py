@@ -20,18 +20,16 @@ class CorkedTransport:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
         self._bytes = 0
-        self._held = False
+        #: Someone will `flush` in this turn: nothing else needs to.
+        self.held = False
+        self._unsent = transport.get_write_buffer_size
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def hold(self) -> None:
-        """Someone will `flush` in this turn: nothing else needs to."""
-        self._held = True
-
     def write(self, data: bytes) -> None:
         """Keeps the bytes for this turn's write."""
-        if not self._waiting and not self._held:
+        if not self._waiting and not self.held:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
         self._bytes += len(data)
@@ -49,7 +47,7 @@ class CorkedTransport:
 
     def get_write_buffer_size(self) -> int:
         """Bytes not yet taken by the socket."""
-        return self._bytes + self._transport.get_write_buffer_size()
+        return self._bytes + self._unsent()
 
     def write_eof(self) -> None:
         """Ends the stream behind what was written."""
@@ -63,7 +61,7 @@ class CorkedTransport:
 
     def flush(self) -> None:
         """Writes what waits, at the end of a turn."""
-        self._held = False
+        self.held = False
         if self._waiting:
             self._write()
 

@@ -7,81 +7,87 @@ is an entry in a set (1.5 us), and one timer waits for the earliest of them. Kno
 from __future__ import annotations
 
 import asyncio
+import math
 from types import TracebackType
+from typing import Any
 
 
 class Deadlines:
     """The deadlines of one server or one peer. Use it on one loop only."""
 
     def __init__(self) -> None:
-        self._open: set[Within] = set()
+        #: Those that may still be met.
+        self.open: set[Within] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes = math.inf
         self._running: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it is used on. Asked for once: up to Python 3.11 that is a system call (getpid)."""
-        if self._running is None:
-            self._running = asyncio.get_running_loop()
-        return self._running
 
     def within(self, seconds: float) -> Within:
         """`with deadlines.within(5): ...` raises TimeoutError once the block took longer, like `asyncio.timeout`."""
-        return Within(self, seconds)
+        # The loop is asked for once: up to Python 3.11 that is a system call (getpid).
+        loop = self._running
+        if loop is None:
+            loop = self._running = asyncio.get_running_loop()
+        return Within(self, loop, loop.time() + seconds)
 
-    def add(self, deadline: Within) -> None:
-        """Watches a deadline."""
-        self._open.add(deadline)
-        if self._timer is None or deadline.when < self._timer.when():
-            self._arm(deadline.when)
-
-    def discard(self, deadline: Within) -> None:
-        """Forgets a deadline that was met. The timer is left alone: a vain wake-up is cheaper than moving it."""
-        self._open.discard(deadline)
-
-    def _arm(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_at(when, self._wake)
+    def arm(self, when: float) -> None:
+        """Sees to it that someone looks at `when`. The timer is never moved to later: a vain wake-up is cheaper."""
+        if when < self._wakes and self._running is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._wakes = self._running.call_at(when, self._wake), when
 
     def _wake(self) -> None:
-        self._timer = None
-        now = self.loop.time()
-        for deadline in [deadline for deadline in self._open if deadline.when <= now]:
-            self._open.discard(deadline)
+        now, self._timer, self._wakes = self._wakes, None, math.inf
+        for deadline in [deadline for deadline in self.open if deadline.when <= now]:
+            self.open.discard(deadline)
             deadline.expire()
-        if self._open:
-            self._arm(min(deadline.when for deadline in self._open))
+        if self.open:
+            self.arm(min(deadline.when for deadline in self.open))
 
 
 class Within:
-    """The block of one deadline. `expired` tells its TimeoutError from any other."""
+    """One deadline, of a block or of a whole task."""
 
-    __slots__ = ("_cancelling", "_deadlines", "_task", "expired", "when")
+    __slots__ = ("_cancelling", "_deadlines", "_loop", "_task", "expired", "when")
 
-    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+    def __init__(self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, when: float) -> None:
         self._deadlines = deadlines
-        self.when = deadlines.loop.time() + seconds
+        self._loop = loop
         self.expired = False
+        self.when = when
 
-    def __enter__(self) -> Within:
-        task = asyncio.current_task(self._deadlines.loop)
-        if task is None:
-            raise RuntimeError("a deadline needs a task")
+    def watch(self, task: asyncio.Task[Any]) -> None:
+        """Cancels `task` when time is up."""
         self._task = task
         self._cancelling = task.cancelling()
-        self._deadlines.add(self)
+        self._deadlines.open.add(self)
+        self._deadlines.arm(self.when)
+
+    def met(self) -> None:
+        """Lets it be."""
+        self._deadlines.open.discard(self)
+
+    def is_why(self) -> bool:
+        """Whether a CancelledError of the task is this deadline's and nobody else's as well: then theirs goes on, as in
+        asyncio.timeout. Asked once, since it takes the cancellation back."""
+        return self.expired and self._task.uncancel() <= self._cancelling
+
+    def expire(self) -> None:
+        """Time is up."""
+        self.expired = True
+        self._task.cancel()
+
+    def __enter__(self) -> Within:
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            raise RuntimeError("a deadline needs a task")
+        self.watch(task)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines.discard(self)
-        # Someone else may have cancelled the task as well: then theirs goes on, as in asyncio.timeout.
-        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        self._deadlines.open.discard(self)
+        if self.expired and self.is_why() and kind is asyncio.CancelledError:
             raise TimeoutError from error
-
-    def expire(self) -> None:
-        """Cancels the block."""
-        self.expired = True
-        self._task.cancel()

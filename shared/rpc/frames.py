@@ -14,10 +14,12 @@ try:
 except ImportError:  # a platform without the library's compiled part
     from websockets.utils import apply_mask
 
+__all__ = ["KEY_BYTES", "MASKED", "TEXT", "apply_mask", "extent", "masking_keys", "text_frame"]
+
 #: The first byte of a text message in one frame: FIN, no extension, opcode 1 (RFC 6455, 5.2).
 TEXT = 0x81
 MASKED = 0x80
-_KEY_BYTES = 4
+KEY_BYTES = 4
 _KEYS_AT_ONCE = 256
 _head16 = Struct("!BBH").pack
 _head64 = Struct("!BBQ").pack
@@ -26,20 +28,17 @@ _head64 = Struct("!BBQ").pack
 def extent(data: bytes, at: int) -> tuple[int, int]:
     """Where the payload of the frame at `at` begins and ends. The end may lie beyond the data; so does the beginning
     where not even the frame's head has come, and then neither is more than a guess."""
-    head = data[at + 1 : at + 10]
-    length, begin = head[0] & 0x7F if head else 0, at + 2
+    begin = at + 2
+    if len(data) < begin:
+        return begin, begin
+    second = data[at + 1]
+    length = second & 0x7F
     if length >= 126:
-        size = 2 if length == 126 else 8
-        begin += size
-        length = int.from_bytes(head[1 : 1 + size])
-    if head and head[0] & MASKED:
-        begin += _KEY_BYTES
+        begin += 2 if length == 126 else 8
+        length = int.from_bytes(data[at + 2 : begin])
+    if second & MASKED:
+        begin += KEY_BYTES
     return begin, begin + length
-
-
-def payload(data: bytes, begin: int, end: int, masked: int) -> bytes:
-    """What a frame that has come whole holds."""
-    return apply_mask(data[begin:end], data[begin - _KEY_BYTES : begin]) if masked else data[begin:end]
 
 
 def text_frame(message: bytes, key: bytes | None) -> bytes:
@@ -58,6 +57,6 @@ def masking_keys() -> Iterator[bytes]:
     """Keys that nobody can foresee, as RFC 6455, 10.3 wants them. Asked for together: each by itself is a system call.
     One iterator a connection, so that no two processes share what was read before a fork."""
     while True:
-        pool = os.urandom(_KEY_BYTES * _KEYS_AT_ONCE)
-        for at in range(0, len(pool), _KEY_BYTES):
-            yield pool[at : at + _KEY_BYTES]
+        pool = os.urandom(KEY_BYTES * _KEYS_AT_ONCE)
+        for at in range(0, len(pool), KEY_BYTES):
+            yield pool[at : at + KEY_BYTES]

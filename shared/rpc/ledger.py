@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -31,16 +31,16 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 class Entry:
     """One handoff that runs: `digest` of what was asked, the task that answers, and how many requests wait for it."""
 
-    digest: bytes
+    digest: int
     task: asyncio.Task[Reply]
     waiters: int = 1
 
 
-class _Kept(NamedTuple):
+class _Kept(msgspec.Struct, frozen=True, gc=False):
     """A reply for whoever asks again. Not the task that made it: with what hangs on that, it is many times as large."""
 
     until: float
-    digest: bytes
+    digest: int
     reply: Reply
 
 
@@ -55,7 +55,7 @@ class Ledger:
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._bytes = 0
 
-    def enter(self, key: Hashable, digest: bytes, begin: Callable[[], Reply | asyncio.Task[Reply]]) -> Entry | Reply:
+    def enter(self, key: Hashable, digest: int, begin: Callable[[], Reply | asyncio.Task[Reply]]) -> Entry | Reply:
         """The reply, where it is kept or made at once; else the entry of `key`, to be left again. The work is begun
         only when there is neither. Raises AURORA-4090 when the key stands for another request, AURORA-4290 when too
         many run."""
@@ -94,7 +94,7 @@ class Ledger:
         if not task.cancelled() and task.exception() is None:
             self._keep(key, entry.digest, task.result())
 
-    def _keep(self, key: Hashable, digest: bytes, reply: Reply) -> None:
+    def _keep(self, key: Hashable, digest: int, reply: Reply) -> None:
         if not reply.keep:
             return
         self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, digest, reply)

@@ -8,7 +8,6 @@ Knows no socket.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     context: CallContext
     seconds: float
     key: Hashable | None
-    digest: bytes
+    digest: int
 
 
 class Session(Protocol[E_co]):
@@ -217,12 +216,12 @@ def _start(binding: Binding[Any, Any], arrival: Arrival, named: dict[str, Any]) 
     except msgspec.ValidationError as error:
         raise params_error(error) from error
     session = arrival.session
-    key, digest, trace = None, b"", None
+    key, digest, trace = None, 0, None
     if handoff is not None:
         trace = handoff.traceparent
         if not arrival.notification:
             key = (session.principal.id, handoff.handoff_id, arrival.request_id)
-            digest = hashlib.blake2b(_canonical([binding.method.name, named]), digest_size=16).digest()
+            digest = hash(_canonical([binding.method.name, named]))
     context = CallContext(session.principal, handoff, arrival.request_id, trace)
     call = Call(binding, params, context, _seconds(handoff, session.limits), key, digest)
     return session.start(call, arrival)

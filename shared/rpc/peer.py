@@ -12,7 +12,7 @@ import itertools
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import msgspec
 from jsonrpcclient import Error, Ok, notification, parse, request
@@ -23,6 +23,7 @@ from shared.errors import CONFLICT, DEADLINE_EXCEEDED, INTERNAL, PAYLOAD_TOO_LAR
 from shared.log import get_logger
 from shared.rpc.deadlines import Deadlines
 from shared.rpc.limits import PeerLimits
+from shared.rpc.places import Places
 from shared.rpc.transport import ConnectionLost, Socket, dial
 from shared.rpc.wire import CANCELLED, decode, encode, error_from_wire
 from shared.telemetry import traceparent
@@ -79,7 +80,7 @@ class _Line:
             # The library takes a message with both for a result, and one with neither for an error.
             if type(message) is not dict or ("result" in message) == ("error" in message):
                 raise ValueError("not one of result and error")
-            reply = cast(Ok | Error, parse(message))
+            reply: Any = parse(message)
             waiter = self._waiting.get(reply.id)
             # Only an earlier call can have taken the request back: a handoff's id is used again when it is retried.
             if isinstance(reply, Error) and reply.code == CANCELLED:
@@ -101,7 +102,7 @@ class Peer:
         self._limits = limits or PeerLimits()
         self._ids = itertools.count(1)
         self._deadlines = Deadlines()
-        self._slots = asyncio.Semaphore(self._limits.max_in_flight)
+        self._places = Places(self._limits.max_in_flight)
         self._handoffs: set[str] = set()
         self._line: _Line | None = None
         self._connecting: asyncio.Task[_Line] | None = None
@@ -129,11 +130,15 @@ class Peer:
         message = self._encode(request(method.name, _params(params, handoff), id=key))
         try:
             with self._deadlines.within(timeout):
-                async with self._slots:
+                if not self._places.take():
+                    await self._places.wait()
+                try:
                     if handoff is None:
                         reply = await self._once(key, message)
                     else:
                         reply = await self._handoff(handoff.handoff_id, message)
+                finally:
+                    self._places.leave()
         except TimeoutError as error:
             raise AuroraError(DEADLINE_EXCEEDED) from error
         return _result(method, reply)

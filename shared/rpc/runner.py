@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from types import TracebackType
+from typing import Any
 
 from shared.contracts.agents import Handoff
 from shared.errors import DEADLINE_EXCEEDED, PAYLOAD_TOO_LARGE, AuroraError
 from shared.log import get_logger
-from shared.rpc.deadlines import Deadlines
+from shared.rpc.deadlines import Deadlines, Within
 from shared.rpc.eager import Eager
 from shared.rpc.ledger import Reply
 from shared.rpc.methods import Call
@@ -30,42 +30,52 @@ class Runner:
         self._max_frame = max_frame
         self._deadlines = Deadlines()
         self._eager = Eager()
+        self._watched: dict[asyncio.Task[Reply], Within] = {}
 
     def begin(self, call: Call) -> Reply | asyncio.Task[Reply]:
-        """The encoded reply of a handler that never waits; else the task of one that does. Nothing but its cancellation
-        is raised by that."""
-        return self._eager.begin(self._run(call), call.binding.method.name)
+        """The encoded reply of a handler that never waits; else the task of one that does, with its deadline. It raises
+        CancelledError when someone else cancels it, and nothing else."""
+        begun = self._eager.begin(self._run(call), call.binding.method.name)
+        if not isinstance(begun, Reply):
+            deadline = self._watched[begun] = self._deadlines.within(call.seconds)
+            deadline.watch(begun)
+            begun.add_done_callback(self._ended)
+        return begun
 
     def close(self) -> None:
         """Begins nothing in place any more."""
         self._eager.close()
 
+    def _ended(self, task: asyncio.Task[Reply]) -> None:
+        self._watched.pop(task).met()
+
     async def _run(self, call: Call) -> Reply:
         failed: BaseException
-        deadline = self._deadlines.within(call.seconds)
         try:
-            with deadline:
-                handoff = call.context.handoff
-                if handoff is None:
-                    result = await call.binding.handler(call.params, call.context)
-                else:
-                    with _Traced(call, handoff):
-                        result = await call.binding.handler(call.params, call.context)
+            if call.context.handoff is None:
+                result = await call.binding.handler(call.params, call.context)
+            else:
+                result = await _traced(call, call.context.handoff)
             body = success(call.context.request_id, result)
             if len(body) <= self._max_frame:
                 return Reply(body)
             failed = AuroraError(PAYLOAD_TOO_LARGE, {"max_bytes": self._max_frame, "bytes": len(body)})
-        except TimeoutError as error:
-            failed = AuroraError(DEADLINE_EXCEEDED) if deadline.expired else error
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancelled us: the handler let the cancellation of something else through, which is its failure.
-            failed = error
+            failed = self._stopped(error)
         except Exception as error:  # noqa: BLE001 - the boundary where a handler's exception becomes a wire error
             failed = error
         return self._refused(call, failed)
+
+    def _stopped(self, error: asyncio.CancelledError) -> BaseException:
+        """What a cancellation is told as; raised on where someone else wants the task to end."""
+        task = asyncio.current_task()
+        deadline = None if task is None else self._watched.get(task)
+        if deadline is not None and deadline.is_why():
+            return AuroraError(DEADLINE_EXCEEDED)
+        if task is None or task.cancelling():
+            raise error
+        # Nobody cancelled us: the handler let the cancellation of something else through, which is its failure.
+        return error
 
     def _refused(self, call: Call, failed: BaseException) -> Reply:
         request_id, method = call.context.request_id, call.binding.method.name
@@ -80,27 +90,17 @@ class Runner:
         return Reply(body, keep=not (isinstance(failed, AuroraError) and failed.code.retryable))
 
 
-class _Traced:
-    """The block of a handoff: in its caller's trace, and logged if it is slow or fails."""
-
-    __slots__ = ("_began", "_call", "_span")
-
-    def __init__(self, call: Call, handoff: Handoff) -> None:
-        self._call = call
-        carrier = {} if handoff.traceparent is None else {"traceparent": handoff.traceparent}
-        self._span = span(f"rpc {call.binding.method.name}", carrier, accept_request_id(handoff.handoff_id))
-
-    def __enter__(self) -> None:
-        self._span.__enter__()
-        self._began = time.perf_counter()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        seconds = time.perf_counter() - self._began
-        # Who asked keeps a record of every one: here only what an operator should look at.
-        if kind is not None or seconds >= _SLOW_SECONDS:
-            handoff, method = self._call.context.handoff, self._call.binding.method.name
-            to = None if handoff is None else handoff.to
-            _log.info("handoff", to=to, method=method, answered=kind is None, seconds=round(seconds, 3))
-        self._span.__exit__(kind, error, trace)
+async def _traced(call: Call, handoff: Handoff) -> Any:
+    carrier = {} if handoff.traceparent is None else {"traceparent": handoff.traceparent}
+    method = call.binding.method.name
+    with span(f"rpc {method}", carrier, accept_request_id(handoff.handoff_id)):
+        started, answered = time.perf_counter(), False
+        try:
+            result = await call.binding.handler(call.params, call.context)
+            answered = True
+            return result
+        finally:
+            seconds = time.perf_counter() - started
+            # Who asked keeps a record of every one: here only what an operator should look at.
+            if not answered or seconds >= _SLOW_SECONDS:
+                _log.info("handoff", to=handoff.to, method=method, answered=answered, seconds=round(seconds, 3))

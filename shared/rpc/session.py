@@ -11,7 +11,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from shared.errors import PAYLOAD_TOO_LARGE, RATE_LIMITED, UNAVAILABLE, AuroraError
+from shared.errors import DEADLINE_EXCEEDED, PAYLOAD_TOO_LARGE, RATE_LIMITED, UNAVAILABLE, AuroraError
 from shared.identity import Principal
 from shared.log import get_logger
 from shared.rpc.exchange import Exchange, Told
@@ -125,8 +125,12 @@ class Session:
 
     def _done(self, exchange: Exchange, task: asyncio.Task[Reply]) -> None:
         self._leave(exchange, give_up=False)
-        if not task.cancelled():
-            self._answer(exchange, task.result().body)
+        # Who cancels it otherwise has answered before: its time was up before its first step.
+        body = self._late(exchange) if task.cancelled() else task.result().body
+        self._answer(exchange, body)
+
+    def _late(self, exchange: Exchange) -> bytes:
+        return failure(exchange.call.context.request_id, wire_error(AuroraError(DEADLINE_EXCEEDED)))
 
     def _give_up(self, exchange: Exchange, refusal: WireError) -> None:
         self._leave(exchange, give_up=True)
@@ -144,19 +148,18 @@ class Session:
         if exchange.answer is not None:
             if not exchange.answer.done():
                 exchange.answer.set_result(body)
-        elif not exchange.silent:
-            self._post(body, alone=not self._exchanges)
+        elif not exchange.silent and not self._socket.post(body, alone=not self._exchanges):
+            self._send_later(body)
 
-    def _post(self, body: bytes, *, alone: bool = False) -> None:
-        if not self._socket.post(body, alone=alone):
-            task = self._loop.create_task(self._send(body), name="rpc reply")
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+    def _send_later(self, body: bytes) -> None:
+        task = self._loop.create_task(self._send(body), name="rpc reply")
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     def _take(self, text: str) -> None:
         reply = self._frame(text)
-        if reply is not None:
-            self._post(reply)
+        if reply is not None and not self._socket.post(reply):
+            self._send_later(reply)
 
     def _frame(self, text: str) -> bytes | None:
         try:

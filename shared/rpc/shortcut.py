@@ -18,7 +18,7 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
 
 from shared.rpc.cork import CorkedTransport
-from shared.rpc.frames import MASKED, TEXT, extent, masking_keys, payload, text_frame
+from shared.rpc.frames import KEY_BYTES, MASKED, TEXT, apply_mask, extent, masking_keys, text_frame
 
 #: Below this the buffer has room, far from the mark (32 KiB) at which the library makes senders wait.
 _ROOM_BYTES = 16 * 1024
@@ -56,9 +56,9 @@ class Shortcut(Connection):
         self._cork = CorkedTransport(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, self._cork))
 
-    def post(self, message: bytes, *, alone: bool) -> bool:
+    def post(self, message: bytes, *, alone: bool = False) -> bool:
         """Writes UTF-8 bytes as one frame, if the connection is open and its buffers have room; whether it did."""
-        if self.protocol.state is not State.OPEN or not self._has_room():
+        if self.protocol.state is not State.OPEN or self._cork.get_write_buffer_size() >= _ROOM_BYTES:
             return False
         frame = text_frame(message, None if self.inbound else next(self._keys))
         if alone:
@@ -81,7 +81,7 @@ class Shortcut(Connection):
             super().data_received(self._rest + data)
             self._rest = b""
             return
-        self._cork.hold()
+        self._cork.held = True
         try:
             self._cut(self._rest + data if self._rest else data)
         finally:
@@ -102,9 +102,10 @@ class Shortcut(Connection):
         if at:
             self._owed -= at
             super().data_received(data[:at])
+        idle = not (self.behind or self._fragmented)
         while at < end:
             begin, stop = extent(data, at)
-            short = data[at] == TEXT and stop - begin <= self._longest and self._is_idle()
+            short = idle and data[at] == TEXT and stop - begin <= self._longest
             if begin > end or (short and stop > end):
                 self._rest = data[at:]
                 return
@@ -113,21 +114,22 @@ class Shortcut(Connection):
             else:
                 self._owed = max(0, stop - end)
                 super().data_received(data[at:stop])
+                idle = not (self.behind or self._fragmented) and self.protocol.state is State.OPEN
             at = stop
 
-    def _is_idle(self) -> bool:
-        """Whether the library has nothing that would have to come first."""
-        return not (self.behind or self._fragmented) and self.protocol.state is State.OPEN
-
     def _is_taken(self, data: bytes, at: int, begin: int, end: int) -> bool:
-        if self._take is None or data[at + 1] & MASKED != self.inbound or not self._has_room():
+        take = self._take
+        if (
+            take is None
+            or data[at + 1] & MASKED != self.inbound
+            # A peer that only sends is held back by its own unread answers: by who reads the library's queue.
+            or self._cork.get_write_buffer_size() >= _ROOM_BYTES
+        ):
             return False
+        message = data[begin:end]
         try:
-            text = payload(data, begin, end, self.inbound).decode()
+            text = (apply_mask(message, data[begin - KEY_BYTES : begin]) if self.inbound else message).decode()
         except UnicodeDecodeError:
             return False
-        self._take(text)
+        take(text)
         return True
-
-    def _has_room(self) -> bool:
-        return self._cork.get_write_buffer_size() < _ROOM_BYTES

@@ -78,6 +78,9 @@ class Socket:
         self._connection = connection
         self._max_frame = max_frame
         self._received = 0
+        #: Sends without waiting, if the connection is open and its buffers have room; whether it did. `alone`: at once,
+        #: and not at the end of the turn together with what else there may be.
+        self.post = connection.post
 
     def take_by(self, take: Callable[[str], object]) -> None:
         """From now on hands a message to `take` as soon as it is there, where nothing else is on the way and our own
@@ -107,11 +110,6 @@ class Socket:
             await self._connection.send(message, text=True)
         except ConnectionClosed as error:
             raise ConnectionLost(self._connection.close_code) from error
-
-    def post(self, message: bytes, *, alone: bool = False) -> bool:
-        """Sends without waiting, if the connection is open and its buffers have room; whether it did. `alone`: at
-        once, and not at the end of the turn together with what else there may be."""
-        return self._connection.post(message, alone=alone)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """The closing handshake, at most two seconds of it."""

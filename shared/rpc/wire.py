@@ -43,6 +43,7 @@ _MEANING = {
 }
 _MAX_ID_CHARS = 256
 _MAX_MESSAGE_CHARS = 512
+_NONE: dict[str, Any] = {}
 _WHERE = re.compile(r" - at `\$(?P<path>.*)`$")
 
 _log = get_logger("rpc")
@@ -95,16 +96,12 @@ def check_request(message: Any) -> None:
         type(message) is not dict
         or message.get("jsonrpc") != "2.0"
         or type(message.get("method")) is not str
-        or type(message.get("params", {})) not in (dict, list)
-        or not _is_id(message.get("id"))
+        or type(message.get("params", _NONE)) not in (dict, list)
+        # Not isinstance: bool is an int in Python, and not a number in JSON.
+        or type(request_id := message.get("id")) not in (str, int, float, type(None))
+        or (type(request_id) is str and len(request_id) > _MAX_ID_CHARS)
     ):
         raise ValueError("not a request")
-
-
-def _is_id(value: Any) -> bool:
-    kind = type(value)
-    # bool is an int in Python and not a number in JSON, hence no isinstance.
-    return value is None or kind is int or kind is float or (kind is str and len(value) <= _MAX_ID_CHARS)
 
 
 def success(request_id: RequestId, result: Any) -> bytes:

@@ -26,7 +26,7 @@ class Work:
         return Reply(str(self.runs).encode() + self._padding, self._keep)
 
 
-async def answer(ledger: Ledger, key: str, work: Work, digest: bytes = b"") -> bytes:
+async def answer(ledger: Ledger, key: str, work: Work, digest: int = 0) -> bytes:
     entry = ledger.enter(key, digest, lambda: asyncio.create_task(work()))
     if isinstance(entry, Reply):
         return entry.body.strip()
@@ -36,7 +36,7 @@ async def answer(ledger: Ledger, key: str, work: Work, digest: bytes = b"") -> b
 
 
 def running(ledger: Ledger, key: str, work: Callable[[], Coroutine[Any, Any, Reply]]) -> Entry:
-    entry = ledger.enter(key, b"", lambda: asyncio.create_task(work()))
+    entry = ledger.enter(key, 0, lambda: asyncio.create_task(work()))
     assert isinstance(entry, Entry)
     return entry
 
@@ -76,9 +76,9 @@ async def test_kept_replies_are_forgotten_by_age() -> None:
 
 async def test_a_key_stands_for_one_request_only() -> None:
     ledger, work = Ledger(RpcLimits()), Work()
-    await answer(ledger, "a", work, b"one")
+    await answer(ledger, "a", work, 1)
     with pytest.raises(AuroraError) as refused:
-        ledger.enter("a", b"two", lambda: asyncio.create_task(work()))
+        ledger.enter("a", 2, lambda: asyncio.create_task(work()))
     assert refused.value.code is CONFLICT
 
 
