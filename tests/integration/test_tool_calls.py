@@ -22,7 +22,7 @@ from shared.contracts.agents import AGENT_IDS, AgentDescription, AgentTool, Budg
 from shared.contracts.claims import Citation, Refusal
 from shared.contracts.constants import Method
 from shared.contracts.events import CloudEvent
-from shared.contracts.fleet import TOOL_CALLED, ToolCall, ToolCallQuery
+from shared.contracts.fleet import TOOL_CALLED, HandedOn, ToolCall, ToolCallQuery
 from shared.contracts.investigations import DispatchRecord
 from shared.contracts.wire import decode, to_builtins
 from shared.errors import AGENT_NOT_FOUND, UNAVAILABLE, AuroraError
@@ -172,6 +172,22 @@ async def test_a_call_that_is_told_and_delivered_is_kept_once_with_all_its_times
     assert sorted(await room.calls(handoff_id=handoff_id), key=lambda call: call.status) == [done, refused]
     kept = await room.fleet.of_handoff(handoff_id)
     assert [one.delivered for one in kept] == [True, True]
+
+
+@pytest.mark.parametrize("first", ["told", "delivered"])
+async def test_by_which_handoff_another_agent_was_asked_is_kept_though_the_answer_does_not_say(
+    room: Room, first: str
+) -> None:
+    handoff_id = new_id()
+    handed_on = HandedOn(
+        handoff_id=f"{handoff_id}~1", to="threat_intel", hops=1, path=["triage"], traceparent="00-1-2-01"
+    )
+    asked = msgspec.structs.replace(made(handoff_id), handed_on=handed_on)
+    if first == "told":
+        await room.told(asked)
+    await room.answered(answer(asked))
+    await room.told(asked)
+    assert [call.handed_on for call in await room.calls(handoff_id=handoff_id)] == [handed_on]
 
 
 async def test_what_an_answer_rests_on_is_kept_also_when_nothing_was_told(room: Room) -> None:

@@ -268,3 +268,13 @@ def test_a_call_is_true_to_its_address_only_unaltered() -> None:
     assert isinstance(call, ToolCall)
     assert not is_true(msgspec.structs.replace(call, arguments={"value": 2}))
     assert not is_true(msgspec.structs.replace(call, tool="other"))
+
+
+def test_what_another_agent_brought_stands_beside_the_own_call_of_the_same_question() -> None:
+    own = citation()
+    brought = msgspec.structs.replace(citation(result={"seen": 2}), agent="threat_intel")
+    answered = step(assessment(own, brought))
+    recorded = recorded_of(answered, HANDOFF, [])
+    assert {item.id for item in recorded.citations} == {own.id, brought.id}
+    # The other one's call is kept with the handoff that it was made in.
+    assert [call.id for call in delivered(answered, "service:orchestrator") if call.status == "completed"] == [own.id]
