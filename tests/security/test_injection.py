@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -64,6 +64,14 @@ PLANTABLE = (
     "dns.question.name",
 )
 texts = st.text(max_size=80).map(lambda text: " " + text)
+#: What is planted, in any mixture, between characters that don't show.
+mixtures = st.lists(
+    st.one_of(st.sampled_from(list(PLANTED.values())), st.text(st.characters(categories=("Cf", "Zs")), max_size=8)),
+    min_size=1,
+    max_size=6,
+).map(lambda parts: " " + " ".join(parts))
+#: What text that is turned around says: next to nothing.
+_NEXT_TO_NOTHING = 0.05
 
 
 async def signs_of(command: str) -> list[Sign]:
@@ -111,6 +119,32 @@ def test_the_path_of_a_trusted_program_named_behind_a_command_excuses_nothing() 
 @given(st.sampled_from(COMMANDS), texts)
 async def test_no_text_behind_a_command_makes_it_look_better(command: str, text: str) -> None:
     assert score(await signs_of(command + text)) >= score(await signs_of(command))
+
+
+def added(plain: Sequence[Sign], mixed: Sequence[Sign]) -> list[Sign]:
+    """The signs of a kind that wasn't there, or stronger than they were."""
+    known = {sign.kind: max(same.weight for same in plain if same.kind == sign.kind) for sign in plain}
+    return [sign for sign in mixed if sign.weight > max(known.get(sign.kind, 0.0), _NEXT_TO_NOTHING)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(COMMANDS), mixtures)
+async def test_no_mixture_of_planted_text_takes_a_sign_of_a_command_away_or_adds_one(command: str, text: str) -> None:
+    plain, mixed = await signs_of(command), await signs_of(command + text)
+    assert {sign.kind for sign in plain} <= {sign.kind for sign in mixed}
+    assert added(plain, mixed) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(EVENTS), st.sampled_from(PLANTABLE), mixtures)
+def test_no_mixture_of_planted_text_takes_a_sign_of_an_event_away_or_adds_one(
+    seen: Mapping[str, Any], field: str, text: str
+) -> None:
+    plain = event_signs(seen, CITED)
+    changed = {**seen, "ecs": {**seen["ecs"], field: f"{seen['ecs'].get(field, '')}{text}"}}
+    mixed = event_signs(changed, CITED)
+    assert {sign.kind for sign in plain} <= {sign.kind for sign in mixed}
+    assert added(plain, mixed) == []
 
 
 @given(st.text(max_size=400))
