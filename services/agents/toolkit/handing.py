@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, TypeVar
 
+from msgspec.structs import fields
+
 from shared.content import content_address
 from shared.contracts.agents import MAX_HOPS, Budget, Handoff
 from shared.contracts.claims import Citation
@@ -29,6 +31,9 @@ _MAX_EVIDENCE = 100
 _MAX_BROUGHT = 12
 #: Where the record of an answer names them.
 _CITED = "cited"
+#: Where it names the parts that it doesn't hold.
+_LEFT_OUT = "parts_left_out"
+_JUDGED = frozenset({"verdict", "confidence", "findings", "mitre_techniques", _CITED})
 #: An agent that hangs leaves so much of the time to the one that asked it.
 _SHARE_OF_TIME = 0.75
 
@@ -119,13 +124,22 @@ def handed_on(
     )
 
 
-def bare(result: Any) -> Any:
-    """An answer as it is recorded: what the other agent's tools brought has records of its own, named by their ids."""
+def bare(result: Any, shape: type, most_bytes: int) -> Any:
+    """An answer as it is recorded: what the other agent's tools brought has records of its own, named by their ids. Of
+    one that is longer than a record the largest parts that its `shape` can do without are left out, never the judgement:
+    nobody hides that behind a file that has much to tell."""
     if not isinstance(result, dict):
         return result
     empty: dict[str, Any] = {name: [] for name in ("citations", "refused") if name in result}
     cited = {} if "citations" not in result else {_CITED: [item["id"] for item in result["citations"][:_MAX_BROUGHT]]}
-    return {**result, **empty, **cited}
+    kept = {**result, **empty, **cited}
+    spare = {item.encode_name for item in fields(shape) if not item.required} - _JUDGED
+    for name in sorted(spare & kept.keys(), key=lambda name: -len(encode(kept[name]))):
+        if len(encode(kept)) <= most_bytes:
+            break
+        kept[_LEFT_OUT] = [*kept.get(_LEFT_OUT, []), name]
+        del kept[name]
+    return kept
 
 
 def brought_by(result: Any) -> list[Citation]:

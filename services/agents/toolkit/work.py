@@ -26,7 +26,7 @@ from services.agents.toolkit.handing import (
     cited_in,
     handed_on,
 )
-from services.agents.toolkit.records import Records, key_of, plain_json, record
+from services.agents.toolkit.records import MAX_RESULT_BYTES, Records, key_of, plain_json, record
 from services.agents.toolkit.sources import Sources
 from services.agents.toolkit.tool import Tool
 from shared import telemetry
@@ -189,7 +189,9 @@ class Work:
             reason = f"{error.code.code} {error.message}"
             return Refusal(tool=HAND_OFF, arguments=plain, reason=reason, code=error.code.code)
         self._brought.update((item.id, item) for item in brought_by(result))
-        return record(self.agent, HAND_OFF, plain, bare(plain_json(result)), utc_now())
+        return record(
+            self.agent, HAND_OFF, plain, bare(plain_json(result), method.returns, MAX_RESULT_BYTES), utc_now()
+        )
 
     def _standing(self) -> Standing:
         handoff = self._handoff

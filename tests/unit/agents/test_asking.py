@@ -296,3 +296,13 @@ def test_citations_of_others_are_told_from_own_calls_of_the_same_question() -> N
     assert isinstance(outcome, Citation)
     assert outcome.id == own.id
     assert [item.id for item in records.brought([theirs.id, "tr_gone"])] == [theirs.id]
+
+
+async def test_a_verdict_is_heard_also_where_the_answer_has_too_much_to_tell() -> None:
+    many = [Observable("domain", f"{'x' * 200}{number}.example") for number in range(200)]
+    others = Neighbours(malware_analyst=msgspec.structs.replace(triaged(), iocs=many))
+    said = await asked(ForensicAnalyst(), AnalyzeThreat(alert_id=FIRST), found_on_host(), others)
+    assert said.verdict == "suspicious"
+    [question] = [item for item in said.citations if item.tool == HAND_OFF]
+    assert question.result["parts_left_out"] == ["iocs"]
+    assert question.result["findings"]
