@@ -126,8 +126,8 @@ def handed_on(
 
 def bare(result: Any, shape: type, most_bytes: int) -> Any:
     """An answer as it is recorded: what the other agent's tools brought has records of its own, named by their ids. Of
-    one that is longer than a record the largest parts that its `shape` can do without are left out, never the judgement:
-    nobody hides that behind a file that has much to tell."""
+    one that is longer than a record the largest parts that its `shape` can do without are left out, never what it
+    judged: nobody hides that behind a file that has much to tell."""
     if not isinstance(result, dict):
         return result
     empty: dict[str, Any] = {name: [] for name in ("citations", "refused") if name in result}
