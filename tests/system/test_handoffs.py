@@ -218,4 +218,7 @@ async def test_without_the_malware_analyst_there_is_a_verdict_that_says_so(api: 
     [note] = [note for note in ended.not_checked if note.startswith(f"{ANALYST} did not answer")]
     assert case.sha256[:16] in note
     assert questions(ended) == []
+    assert ended.report is not None
+    said = [sentence.text for section in ended.report.sections for sentence in section.sentences]
+    assert any(f"{ANALYST} did not answer" in text for text in said)
     await case.is_replayed(ended)

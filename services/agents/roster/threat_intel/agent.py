@@ -22,6 +22,7 @@ from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.handing import Answer
 from services.agents.toolkit.indicators import classify_address, refang
 from services.agents.toolkit.queries import anywhere
 from services.agents.toolkit.signs import Sign, scaled
@@ -47,7 +48,7 @@ from shared.contracts.intel_methods import (
 )
 from shared.contracts.investigations import Citation
 from shared.contracts.logs import log_term
-from shared.contracts.reviews import REVIEW_LOGINS, ReviewLogins
+from shared.contracts.reviews import REVIEW_LOGINS, LoginReview, ReviewLogins
 
 _BEFORE = timedelta(hours=24)
 _AFTER = timedelta(hours=1)
@@ -182,26 +183,24 @@ class ThreatIntel:
     async def _logins(self, sources: Sequence[str], around: datetime, work: Work) -> list[Sign]:
         """What the identity analyst says of the addresses' logins: it alone judges them, also where only an address
         leads to it."""
+        reviewed = sources[:_MAX_REVIEWED]
+        answers = await asyncio.gather(*(self._review(source, around, work) for source in reviewed))
         signs: list[Sign] = []
-        for source in sources[:_MAX_REVIEWED]:
-            asked = ReviewLogins(field="source.ip", value=source, since=around - _BEFORE, until=around + _AFTER)
-            answer = await work.hand_off(
-                KNOWS_LOGINS,
-                REVIEW_LOGINS,
-                asked,
-                reason=f"how {quote(source, 60)} logged in",
-                budget=_REVIEW_BUDGET,
-            )
-            if answer is None:
-                continue
-            found = logins_signs(source, answer)
+        for source, answer in zip(reviewed, answers, strict=True):
+            found = [] if answer is None else logins_signs(source, answer)
             signs += found
-            work.not_checked += answer.result.not_checked
-            if not found:
+            if answer is not None:
+                work.not_checked += answer.result.not_checked
+            if answer is not None and not found:
                 work.ruled_out.append(f"guessing from {quote(source, 60)} within a day")
         if len(sources) > _MAX_REVIEWED:
             work.not_checked.append(f"the logins of {len(sources) - _MAX_REVIEWED} more address(es)")
         return signs
+
+    async def _review(self, source: str, around: datetime, work: Work) -> Answer[LoginReview] | None:
+        asked = ReviewLogins(field="source.ip", value=source, since=around - _BEFORE, until=around + _AFTER)
+        reason = f"how {quote(source, 60)} logged in"
+        return await work.hand_off(KNOWS_LOGINS, REVIEW_LOGINS, asked, reason=reason, budget=_REVIEW_BUDGET)
 
     async def _sightings(self, iocs: Sequence[Observable], known: set[str], around: datetime, work: Work) -> list[Sign]:
         """Where else the indicators were seen; what they are by their form. `known` are those that imports know."""
