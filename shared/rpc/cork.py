@@ -35,13 +35,13 @@ class CorkedTransport:
         self._bytes += len(data)
         # Kept short, so that the transport's own flow control sees what is really waiting.
         if self._bytes >= _FLUSH_BYTES:
-            self._write()
+            self.flush()
 
     def write_now(self, data: bytes) -> None:
         """Writes at once, behind what waits: for who knows that nothing else comes in this turn."""
         if self._waiting:
             self.write(data)
-            self._write()
+            self.flush()
         elif not self._transport.is_closing():
             self._transport.write(data)
 
@@ -51,24 +51,21 @@ class CorkedTransport:
 
     def write_eof(self) -> None:
         """Ends the stream behind what was written."""
-        self._write()
+        self.flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Closes behind what was written."""
-        self._write()
+        self.flush()
         self._transport.close()
 
     def flush(self) -> None:
         """Writes what waits, at the end of a turn."""
         self.held = False
-        if self._waiting:
-            self._write()
-
-    def _write(self) -> None:
-        if self._waiting:
-            data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
-            self._waiting.clear()
+        waiting = self._waiting
+        if waiting:
+            data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            waiting.clear()
             self._bytes = 0
             if not self._transport.is_closing():
                 self._transport.write(data)

@@ -36,7 +36,7 @@ def extent(data: bytes, at: int) -> tuple[int, int]:
     if length >= 126:
         begin += 2 if length == 126 else 8
         length = int.from_bytes(data[at + 2 : begin])
-    if second & MASKED:
+    if second >= MASKED:
         begin += KEY_BYTES
     return begin, begin + length
 

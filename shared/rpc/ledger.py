@@ -59,15 +59,16 @@ class Ledger:
         """The reply, where it is kept or made at once; else the entry of `key`, to be left again. The work is begun
         only when there is neither. Raises AURORA-4090 when the key stands for another request, AURORA-4290 when too
         many run."""
-        self._forget_old()
-        entry = self._running.get(key)
-        known = entry or self._kept.get(key)
-        if known is not None and known.digest != digest:
-            raise AuroraError(CONFLICT, {"reason": "this handoff and request id stand for another request"})
-        if entry is not None:
-            entry.waiters += 1
-            return entry
-        if isinstance(known, _Kept):
+        known = self._running.get(key) or self._kept.get(key)
+        if isinstance(known, _Kept) and known.until <= self._clock():
+            self._forget(self._clock())
+            known = None
+        if known is not None:
+            if known.digest != digest:
+                raise AuroraError(CONFLICT, {"reason": "this handoff and request id stand for another request"})
+            if isinstance(known, Entry):
+                known.waiters += 1
+                return known
             return known.reply
         if len(self._running) >= self._limits.max_handoffs:
             raise AuroraError(RATE_LIMITED, {"max_handoffs": self._limits.max_handoffs}, retry_after=1.0)
@@ -97,13 +98,14 @@ class Ledger:
     def _keep(self, key: Hashable, digest: int, reply: Reply) -> None:
         if not reply.keep:
             return
-        self._kept[key] = _Kept(self._clock() + self._limits.kept_seconds, digest, reply)
+        now = self._clock()
+        self._forget(now)
+        self._kept[key] = _Kept(now + self._limits.kept_seconds, digest, reply)
         self._bytes += len(reply.body)
         while len(self._kept) > self._limits.kept_replies or self._bytes > self._limits.kept_bytes:
             self._drop_oldest()
 
-    def _forget_old(self) -> None:
-        now = self._clock()
+    def _forget(self, now: float) -> None:
         # Every reply is kept equally long, so the order of arrival is the order of expiry.
         while self._kept and next(iter(self._kept.values())).until <= now:
             self._drop_oldest()

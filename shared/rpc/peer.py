@@ -12,10 +12,10 @@ import itertools
 import random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import msgspec
-from jsonrpcclient import Error, Ok, notification, parse, request
+from jsonrpcclient import Error, Ok, notification, parse
 
 from shared.contracts.agents import Handoff
 from shared.contracts.constants import Method
@@ -44,24 +44,44 @@ class _Line:
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
         self.lost = False
+        self._closing = False
+        self._cancels: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[_Key, asyncio.Future[Ok | Error | ConnectionLost]] = {}
         socket.take_by(self._reply)
         self.reader = self._loop.create_task(self._read(), name="rpc peer reader")
 
     async def exchange(self, key: _Key, message: bytes) -> Ok | Error:
-        """Sends a request and waits for its reply. Raises ConnectionLost."""
+        """Sends a request and waits for its reply. Raises ConnectionLost. Cancelled, it takes the request back."""
         waiter: asyncio.Future[Ok | Error | ConnectionLost] = self._loop.create_future()
         self._waiting[key] = waiter
         try:
             if not self.socket.post(message, alone=len(self._waiting) == 1):
                 await self.socket.send(message)
             reply = await waiter
+        except asyncio.CancelledError:
+            self._take_back(key)
+            raise
         finally:
             del self._waiting[key]
         if isinstance(reply, ConnectionLost):
             raise reply
         return reply
+
+    async def close(self) -> None:
+        """Closes the connection; every waiter gets ConnectionLost."""
+        self._closing = True
+        await self.socket.close()
+        await self.reader
+        if self._cancels:
+            await asyncio.wait(self._cancels)
+
+    def _take_back(self, key: _Key) -> None:
+        if self.lost or self._closing:
+            return
+        task = self._loop.create_task(_send_cancel(self.socket, key), name="rpc cancel")
+        self._cancels.add(task)
+        task.add_done_callback(self._cancels.discard)
 
     async def _read(self) -> None:
         try:
@@ -80,7 +100,8 @@ class _Line:
             # The library takes a message with both for a result, and one with neither for an error.
             if type(message) is not dict or ("result" in message) == ("error" in message):
                 raise ValueError("not one of result and error")
-            reply: Any = parse(message)
+            # A result says nothing that the library would have to look into.
+            reply = Ok(message["result"], message["id"]) if "result" in message else _error(message)
             waiter = self._waiting.get(reply.id)
             # Only an earlier call can have taken the request back: a handoff's id is used again when it is retried.
             if isinstance(reply, Error) and reply.code == CANCELLED:
@@ -106,7 +127,6 @@ class Peer:
         self._handoffs: set[str] = set()
         self._line: _Line | None = None
         self._connecting: asyncio.Task[_Line] | None = None
-        self._cancels: set[asyncio.Task[None]] = set()
         self._closed = False
         self._retired = False
 
@@ -127,7 +147,7 @@ class Peer:
         beyond a frame, AURORA-4090 for a handoff that this Peer already waits for, AURORA-5000 for a result that
         isn't `method.returns`, else what the agent refused with."""
         key: _Key = next(self._ids) if handoff is None else handoff.handoff_id
-        message = self._encode(request(method.name, _params(params, handoff), id=key))
+        message = self._encode({"jsonrpc": "2.0", "method": method.name, "params": _params(params, handoff), "id": key})
         try:
             with self._deadlines.within(timeout):
                 if not self._places.take():
@@ -175,10 +195,7 @@ class Peer:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
         if self._line is not None:
-            await self._line.socket.close()
-            await self._line.reader
-        if self._cancels:
-            await asyncio.wait(self._cancels)
+            await self._line.close()
 
     def _encode(self, message: dict[str, Any]) -> bytes:
         frame = encode(message)
@@ -210,18 +227,7 @@ class Peer:
         line = self._line
         if line is None or line.lost or self._closed:
             line = await self._connected()
-        try:
-            return await line.exchange(key, message)
-        except asyncio.CancelledError:
-            self._take_back(line, key)
-            raise
-
-    def _take_back(self, line: _Line, key: _Key) -> None:
-        if line.lost or self._closed:
-            return
-        task = asyncio.create_task(_send_cancel(line.socket, key), name="rpc cancel")
-        self._cancels.add(task)
-        task.add_done_callback(self._cancels.discard)
+        return await line.exchange(key, message)
 
     async def _connected(self) -> _Line:
         """The open connection, or a new one that all callers wait for together. Raises AuroraError."""
@@ -278,6 +284,11 @@ class Peer:
             open_seconds=max(seconds, _BACKOFF_FIRST),
             ping_seconds=limits.ping_seconds,
         )
+
+
+def _error(message: dict[str, Any]) -> Error:
+    reply: Any = parse(message)
+    return cast(Error, reply)
 
 
 def _gone() -> AuroraError:

@@ -81,9 +81,11 @@ class Shortcut(Connection):
             super().data_received(self._rest + data)
             self._rest = b""
             return
+        if self._rest:
+            data, self._rest = self._rest + data, b""
         self._cork.held = True
         try:
-            self._cut(self._rest + data if self._rest else data)
+            self._cut(data)
         finally:
             self._cork.flush()
 
@@ -97,9 +99,9 @@ class Shortcut(Connection):
             self._aligned = False
 
     def _cut(self, data: bytes) -> None:
-        end, left, at = len(data), _AT_ONCE, min(self._owed, len(data))
-        self._rest = b""
-        if at:
+        end, left, at = len(data), _AT_ONCE, 0
+        if self._owed:
+            at = min(self._owed, end)
             self._owed -= at
             super().data_received(data[:at])
         idle = not (self.behind or self._fragmented)
