@@ -30,7 +30,7 @@ from tests.stack import data_folder, running_stack
 
 _VERDICTS = ("benign", "undetermined", "suspicious", "malicious")
 #: Seconds after which an investigation goes on for an alert that was seen again: before it is thought to be over.
-_CONTINUE_SECONDS = "0.5"
+_CONTINUE_SECONDS = "0.05"
 
 
 async def run(names: Collection[str] = (), *, plain: bool = False) -> dict[str, Any]:

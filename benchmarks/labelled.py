@@ -14,7 +14,7 @@ import json
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -67,20 +67,14 @@ class _Recording:
     level: str | None = None
 
 
-Change = Callable[[bytes], bytes]
-
-
-def worlds(*, attacks_only: bool = False, change: Change | None = None, first: int = 0) -> list[World]:
-    """Every labelled recording, the newest day first. `change` rewrites each line of an attack; `first` is the number
-    of the first world, so that two lists share neither days nor hosts."""
+def worlds(*, attacks_only: bool = False, first: int = 0) -> list[World]:
+    """Every labelled recording, the newest day first. `first` is the number of the first world, so that two lists share
+    neither days nor hosts."""
     today = datetime.now(UTC).date()
     made = []
     for number, recording in enumerate(_recordings(), first):
         if recording.attack or not attacks_only:
-            lines = recording.lines
-            if change is not None and recording.attack:
-                lines = [(source, change(line)) for source, line in lines]
-            made.append(_world(recording, lines, number, today - _APART * (number + 1)))
+            made.append(_world(recording, recording.lines, number, today - _APART * (number + 1)))
     return made
 
 

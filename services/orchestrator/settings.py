@@ -29,7 +29,7 @@ class OrchestratorSettings:
     join_seconds: float = 1800.0
     # and which is open, or ended no longer ago than this
     join_ended_seconds: float = 600.0
-    # an investigation goes on for an alert that was seen again this long after its end for each of its rounds
+    # an investigation goes on for an alert that was seen again this long after its end; each further round doubles it
     continue_seconds: float = 20.0
     # days that tool calls are kept; what an investigation rests on is part of it and stays
     tool_call_days: int = 90

@@ -181,6 +181,19 @@ async def test_an_alert_that_is_seen_again_at_once_is_not_asked_about_at_once(ro
     assert await queue_store.continue_due(room.database, due) == 1
 
 
+async def test_the_more_rounds_there_were_the_longer_an_alert_that_is_seen_again_waits(room: Room) -> None:
+    await created(room, "ALRT-2026-000001", **on("web-1"))
+    async with room.working():
+        first = await room.ended((await only(room, "ALRT-2026-000001")).id)
+        await created(room, "ALRT-2026-000002", **on("web-1"))
+        await until(lambda: _at_round(room, first.id, 2))
+        again = await room.ended(first.id)
+        await seen_again(room, "ALRT-2026-000002", 2, **on("web-1"))
+        due = await room.database.fetchval("SELECT continue_at FROM investigations WHERE id = $1", first.id)
+    assert again.completed_at is not None
+    assert due == again.completed_at + timedelta(seconds=2 * room.settings.continue_seconds)
+
+
 STAGES = ("triage", "endpoint_analyst", "triage again", "report_writer")
 
 

@@ -188,8 +188,8 @@ async def complete(
     now: datetime,
     pause: timedelta,
 ) -> Record:
-    """Writes the end of a held row. Where an alert was seen again meanwhile it goes on by itself, later by `pause` for
-    each round."""
+    """Writes the end of a held row. Where an alert was seen again meanwhile it goes on by itself after `pause`, which
+    each further round doubles."""
     return await connection.fetchrow(
         """UPDATE investigations SET status = $2, severity = $3, confidence = $4, verdict = $5, mitre_techniques = $6,
                   iocs = $7, summary = $8, findings = $9, citations = $10, ruled_out = $11, not_checked = $12,
@@ -198,7 +198,7 @@ async def complete(
                   worked_seconds = extract(epoch FROM $16::timestamptz - claimed_at),
                   continue_at = CASE WHEN round < $18 AND EXISTS (SELECT 1 FROM investigation_alerts
                                                                   WHERE investigation_id = $1 AND refired)
-                                     THEN $16::timestamptz + $17::interval * round END,
+                                     THEN $16::timestamptz + $17::interval * power(2, round - 1) END,
                   round_open = false, lease_owner = NULL, lease_until = NULL
            WHERE id = $1 RETURNING *""",
         identifier,

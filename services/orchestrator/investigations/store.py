@@ -155,8 +155,8 @@ async def join(connection: Connection, identifier: str, subject: Subject, priori
 async def fired_again(connection: Connection, subject: Subject, now: datetime, pause: timedelta) -> bool:
     """Keeps what an alert says since it was seen again; whether that is news.
 
-    Its automatic investigation goes on when it was asked about that alert before: `pause` for each round after its end
-    at the earliest, so ever more seldom, and not at all after the last round.
+    Its automatic investigation goes on when it was asked about that alert before: `pause` after its end, which each
+    further round doubles, so ever more seldom; and not at all after the last round.
     """
     row = await connection.fetchrow(
         """SELECT i.id, i.round, a.asked_count FROM investigations i
@@ -179,7 +179,7 @@ async def fired_again(connection: Connection, subject: Subject, now: datetime, p
     )
     if again:
         await connection.execute(
-            """UPDATE investigations SET continue_at = greatest($2, completed_at + $3::interval * round)
+            """UPDATE investigations SET continue_at = greatest($2, completed_at + $3::interval * power(2, round - 1))
                WHERE id = $1 AND completed_at IS NOT NULL""",
             row["id"],
             now,
