@@ -16,6 +16,7 @@ from shared.contracts.samples import (
     GET_SAMPLE,
     MAX_SAMPLE_BYTES,
     STORE_SAMPLE,
+    ArchiveMember,
     Sample,
     SampleReceipt,
     SampleReport,
@@ -99,12 +100,21 @@ def _lines(sample: Sample) -> list[tuple[str, str]]:
     return [*lines, *_said(sample.analysis)]
 
 
+def _member(member: ArchiveMember) -> str:
+    unread = "; ".join(f"{part} not read: {reason}" for part, reason in member.unread.items())
+    if not member.sha256:
+        return f"{member.name}: {unread}"
+    rules = "".join(f", rule {match.rule}" for match in member.rules)
+    return f"{member.name}: {member.type}, {member.size} bytes, {member.sha256}{rules}{unread and f' ({unread})'}"
+
+
 def _said(report: SampleReport) -> list[tuple[str, str]]:
     lines = [
         ("type", f"{report.type}, {report.entropy:.2f} bits a byte"),
         ("verdict", f"{report.verdict} ({report.confidence:.2f}), by a static look"),
     ]
     lines += [("finding", finding.claim) for finding in report.findings[:_SHOWN]]
+    lines += [("in it", _member(member)) for member in report.members]
     lines += [(ioc.type, ioc.value) for ioc in report.iocs[:_SHOWN]]
     lines += [("not checked", note) for note in report.not_checked[:_SHOWN]]
     return lines

@@ -19,6 +19,8 @@ FileHash = Annotated[str, Meta(pattern=r"^([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64
 SampleKind = Literal["pe", "elf", "document", "archive", "script", "shortcut", "image", "text", "other"]
 #: The most that one sample may have.
 MAX_SAMPLE_BYTES = 32 * 1024 * 1024
+#: Files of an archive that are looked at.
+MOST_MEMBERS = 12
 #: The bucket of the object store that holds them: the bytes under their SHA-256, the SHA-256 under each other hash.
 SAMPLES_BUCKET = "samples"
 
@@ -90,11 +92,28 @@ class RuleMatch(msgspec.Struct, kw_only=True):
     matched: list[str] = []
 
 
+class ArchiveMember(msgspec.Struct, kw_only=True):
+    """A file in a zip archive, looked at as the archive itself. `unread` names what couldn't be read and why: `bytes`
+    when it couldn't be unpacked, `members` when it is an archive itself. `programme` has neither imports nor all its
+    sections."""
+
+    name: str
+    size: int = 0
+    sha256: str = ""
+    kind: SampleKind = "other"
+    type: str = ""
+    entropy: float = 0.0
+    programme: Programme | None = None
+    rules: list[RuleMatch] = []
+    unread: dict[str, str] = {}
+
+
 class SampleReport(msgspec.Struct, kw_only=True):
     """Result of `triage_sample`. `stored` is false when no bytes are kept under the hash, and everything else empty.
 
-    `unread` names parts that couldn't be read and why: a file may be made to break parsers. Findings cite `citations`;
-    `iocs` stand in the file's strings and prove nothing by that. A static look never says benign."""
+    `members` are the first 12 of `member_count` files of a zip archive, which are unpacked without a password or with
+    "infected". `unread` names parts that couldn't be read and why: a file may be made to break parsers. Findings cite
+    `citations`; `iocs` stand in the file's strings and prove nothing by that. A static look never says benign."""
 
     sha256: str
     stored: bool
@@ -106,6 +125,8 @@ class SampleReport(msgspec.Struct, kw_only=True):
     entropy: float = 0.0
     programme: Programme | None = None
     rules: list[RuleMatch] = []
+    members: list[ArchiveMember] = []
+    member_count: int = 0
     iocs: list[Observable] = []
     unread: dict[str, str] = {}
     verdict: Verdict = "undetermined"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import io
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +17,35 @@ import pytest
 from services.agents.toolkit.samples import sandbox
 from services.agents.toolkit.samples.imports import groups_in
 from services.agents.toolkit.samples.sandbox import Sandbox
+from shared.contracts.samples import MOST_MEMBERS
 from tests.unit.agents.small_programmes import EICAR, dense, pe
 
 ROOT = Path(__file__).parents[2]
+# The same 1000 bytes, as pyzipper and Info-ZIP pack them.
+AES = (
+    "UEsDBBQAAQBjANd7dl0AAAAAPwAAAOgDAAAIAAsAbm90ZS50eHQBmQcAAgBBRQMIAEYmAFRQBR4RLTMP1z4a6rqYTGTSOzWmN+OW1YZpBEEwYuiY"
+    "4hRcKRekDUtb/dNjGqWjOvDCkRPuUE+9bDiF41BLAQIUAxQAAQBjANd7dl0AAAAAPwAAAOgDAAAIAAsAAAAAAAAAAACAAQAAAABub3RlLnR4dAGZ"
+    "BwACAEFFAwgAUEsFBgAAAAABAAEAQQAAAHAAAAAAAA=="
+)
+ZIP_CRYPTO = (
+    "UEsDBBQACQAIANd7dl2KSxnXLwAAAOgDAAAIABwAbm90ZS50eHRVVAkAA6YKA2umCgNrdXgLAAEEAAAAAAQAAAAAn8XojgwrwWfP00SY9sj4c6WE"
+    "W+kxD+Z/3Oe3zyx+DV9T0j1Uc5L2rP8lsJd2BihQSwcIiksZ1y8AAADoAwAAUEsBAh4DFAAJAAgA13t2XYpLGdcvAAAA6AMAAAgAGAAAAAAAAQAA"
+    "AKSBAAAAAG5vdGUudHh0VVQFAAOmCgNrdXgLAAEEAAAAAAQAAAAAUEsFBgAAAAABAAEATgAAAIEAAAAAAA=="
+)
+OTHER_PASSWORD = (
+    "UEsDBBQAAQBjANd7dl0AAAAAPwAAAOgDAAAIAAsAbm90ZS50eHQBmQcAAgBBRQMIAE463iIMzuR8kkc4XIjIODwYzmivm4UZo8rlZwEipgtfrFNe"
+    "lsbfV1JZ9E5Q9q2bXDwywci75GIABHFeGYpf71BLAQIUAxQAAQBjANd7dl0AAAAAPwAAAOgDAAAIAAsAAAAAAAAAAACAAQAAAABub3RlLnR4dAGZ"
+    "BwACAEFFAwgAUEsFBgAAAAABAAEAQQAAAHAAAAAAAA=="
+)
+
+
+def zipped(**files: bytes) -> bytes:
+    """An archive of these files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
 
 
 async def test_the_test_file_of_every_scanner_is_found() -> None:
@@ -75,6 +105,41 @@ async def test_rules_of_the_operator_are_read_and_broken_ones_counted(tmp_path: 
     assert found["rules_ignored"] == 1
 
 
+async def test_the_files_of_an_archive_are_looked_at_each() -> None:
+    packed = zipped(**{"a/invoice.pdf.exe": pe(code=dense(70_000)), "b.txt": EICAR, "c.zip": zipped(d=b"x")})
+    found = await Sandbox().triage(packed)
+    assert (found["kind"], found["member_count"], found["unread"]) == ("archive", 3, {})
+    programme, text, inner = found["members"]
+    assert (programme["name"], programme["programme"]["format"]) == ("a/invoice.pdf.exe", "pe")
+    assert [match["rule"] for match in text["rules"]] == ["eicar_test_file"]
+    assert text["sha256"] == hashlib.sha256(EICAR).hexdigest()
+    assert inner["unread"] == {"members": "an archive in an archive"}
+
+
+@pytest.mark.parametrize(
+    ("packed", "size", "unread"),
+    [
+        pytest.param(AES, 1000, {}, id="the newer encryption"),
+        pytest.param(ZIP_CRYPTO, 1000, {}, id="the older encryption"),
+        pytest.param(OTHER_PASSWORD, None, {"bytes": "behind another password"}, id="another password"),
+    ],
+)
+async def test_an_archive_behind_the_password_that_analysts_agree_on_is_opened(
+    packed: str, size: int | None, unread: dict[str, str]
+) -> None:
+    found = await Sandbox().triage(base64.b64decode(packed))
+    (member,) = found["members"]
+    assert (member["name"], member.get("size"), member["unread"]) == ("note.txt", size, unread)
+
+
+async def test_an_archive_made_to_fill_memory_is_a_result() -> None:
+    found = await Sandbox().triage(zipped(bomb=bytes(200_000_000), rest=b"rest", **{f"n{i}": b"" for i in range(400)}))
+    assert [member["unread"] for member in found["members"][:2]] == [{"bytes": "too large when unpacked"}, {}]
+    assert (len(found["members"]), found["member_count"]) == (MOST_MEMBERS, 402)
+    broken = await Sandbox().triage(zipped(a=b"a" * 1000)[:60])
+    assert broken["unread"] == {"members": "BadZipFile"}
+
+
 async def test_a_process_that_takes_too_long_is_ended_and_said_so() -> None:
     found = await Sandbox(seconds=0.01).triage(b"x")
     assert set(found["unread"].values()) == {"out of time"}
@@ -85,7 +150,7 @@ async def test_a_process_that_dies_leaves_what_it_said_whole(monkeypatch: pytest
     found = await Sandbox().triage(b"MZ")
     assert found["sha256"] == "a" * 64
     reason = "the process died of SIGSEGV"
-    assert found["unread"] == {"strings": reason, "rules": reason, "programme": reason}
+    assert found["unread"] == {"strings": reason, "rules": reason, "programme": reason, "members": reason}
 
 
 _TRIES = """

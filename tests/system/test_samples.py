@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import AsyncIterator, Iterator
+import zipfile
 from pathlib import Path
 
 import aiohttp
 import nats
 import nats.errors
 import pytest
-import pytest_asyncio
 
-from cli import session
 from cli.session import Session
 from deploy.local.layout import DataFolder
 from deploy.local.nats_server import user_secret
@@ -34,26 +32,12 @@ from shared.contracts.samples import (
 from shared.errors import NOT_FOUND, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, VALIDATION, AuroraError
 from shared.objects import Objects
 from shared.rpc import Peer
-from tests.stack import Stack, data_folder, running_stack
+from tests.stack import Stack
 from tests.system.command import aurora
 from tests.system.waiting import found
 from tests.unit.agents.small_programmes import EICAR, dense, pe
 
 INJECTION = ["VirtualAllocEx", "WriteProcessMemory", "CreateRemoteThread"]
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """One stack for all tests of this file."""
-    with data_folder() as folder, running_stack(folder) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def api(stack: Stack) -> AsyncIterator[Session]:
-    """The admin, signed in."""
-    async with session.opened(session.find(stack.data_dir, None)) as opened:
-        yield opened
 
 
 def sha256_of(data: bytes) -> str:
@@ -127,6 +111,21 @@ async def test_the_largest_sample_comes_back_whole(stack: Stack, api: Session) -
     assert report.programme.sections[0].entropy > 7.9
     assert report.verdict in ("suspicious", "malicious")
     assert "T1055" in report.mitre_techniques
+
+
+async def test_malware_in_an_archive_is_found_and_shown_where_it_is(stack: Stack, api: Session, tmp_path: Path) -> None:
+    packed = tmp_path / "handed-on.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in/\x1b[31meicar.com", EICAR)
+        archive.writestr("readme.txt", b"nothing here")
+    await api.call(STORE_SAMPLE, body=packed.read_bytes())
+    report = (await analysed(api, packed.read_bytes())).analysis
+    assert report is not None
+    assert (report.verdict, report.kind, report.member_count) == ("malicious", "archive", 2)
+    assert [(member.size, len(member.rules)) for member in report.members] == [(len(EICAR), 1), (12, 0)]
+    shown = await aurora("samples", "show", str(packed), data_dir=stack.data_dir)
+    assert "rule eicar_test_file" in shown.out
+    assert "\x1b" not in shown.out
 
 
 async def test_an_alerts_hash_leads_to_the_stored_bytes_by_md5_too(stack: Stack, api: Session) -> None:

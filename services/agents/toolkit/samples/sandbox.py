@@ -21,8 +21,14 @@ _SECONDS = 40.0
 _MOST_BYTES = 1024 * 1024
 #: Two at a time: each may take a GiB and a processor.
 _AT_ONCE = 2
-_PARTS = ("basics", "strings", "rules", "programme")
-_MARKS = {"basics": "sha256", "strings": "strings", "rules": "rules", "programme": "programme"}
+_PARTS = ("basics", "strings", "rules", "programme", "members")
+_MARKS = {
+    "basics": "sha256",
+    "strings": "strings",
+    "rules": "rules",
+    "programme": "programme",
+    "members": "member_count",
+}
 
 
 class Sandbox:
@@ -89,6 +95,9 @@ def _merged(said: bytes, reason: str) -> dict[str, Any]:
     for line in said.splitlines(keepends=True):
         if line.endswith(b"\n"):
             part = msgspec.json.decode(line)
+            if "member" in part:
+                result.setdefault("members", []).append(part["member"])
+                continue
             unread |= part.pop("unread", {})
             result |= part
     for name in _PARTS:
