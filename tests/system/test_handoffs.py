@@ -26,10 +26,12 @@ from shared.clock import new_id, utc_now
 from shared.config import child_environment
 from shared.contracts.alerts import CREATE_ALERT, AlertCreate, AlertEvidence
 from shared.contracts.fleet import LIST_AGENTS, LIST_TOOL_CALLS, ToolCall, ToolCallQuery
-from shared.contracts.investigations import Citation, Investigation
+from shared.contracts.investigations import DISPATCH, Citation, DispatchRequest, Investigation
 from shared.contracts.logs import INGEST_LOGS, SEARCH_LOGS, IngestQuery, LogEvent, LogQuery
 from shared.contracts.replays import REPLAY_INVESTIGATION
 from shared.contracts.samples import STORE_SAMPLE
+from shared.contracts.timelines import BUILD_TIMELINE
+from shared.contracts.wire import format_time
 from tests.gateway import process
 from tests.stack import Stack, data_folder, running_stack
 from tests.system.reduced_up import WITHOUT
@@ -208,6 +210,16 @@ async def test_a_file_that_the_alert_itself_names_is_looked_at_once(stack: Stack
         carried = [item for item in ended.citations if item.tool == "sample_triage"]
         assert [item.agent for item in carried] == [ANALYST]
         await case.is_replayed(ended)
+
+
+async def test_a_method_that_the_orchestrator_itself_never_calls_can_be_dispatched(api: Session) -> None:
+    until = utc_now()
+    span = {"since": format_time(until - timedelta(hours=1)), "until": format_time(until)}
+    params = {"hosts": [f"ws-{new_id()}"], **span}
+    request = DispatchRequest(agent="forensic_analyst", method=BUILD_TIMELINE.name, params=params)
+    record = await api.call(DISPATCH, body=request)
+    assert (record.status, record.result["complete"], record.result["refused"]) == ("completed", True, [])
+    assert [citation["tool"] for citation in record.result["citations"]] == ["timeline"]
 
 
 async def test_without_the_malware_analyst_there_is_a_verdict_that_says_so(api: Session) -> None:

@@ -19,8 +19,9 @@ from services.orchestrator.settings import OrchestratorSettings
 from shared import telemetry
 from shared.clock import new_id, utc_now
 from shared.contracts.agents import AGENT_CAPABILITIES, Budget, Handoff
+from shared.contracts.catalog import METHODS
 from shared.contracts.common import Page
-from shared.contracts.constants import METHODS, Method
+from shared.contracts.constants import Method
 from shared.contracts.investigations import DispatchQuery, DispatchRecord, DispatchRequest
 from shared.contracts.wire import encode, to_builtins
 from shared.errors import (

@@ -19,7 +19,8 @@ from services.orchestrator.replays import domain
 from shared import telemetry
 from shared.clock import new_id, utc_now
 from shared.contracts.agents import Handoff
-from shared.contracts.constants import METHODS, Method
+from shared.contracts.catalog import METHODS
+from shared.contracts.constants import Method
 from shared.contracts.investigations import Investigation
 from shared.contracts.replays import InvestigationReplay, StepReplay
 from shared.contracts.wire import to_builtins
