@@ -33,8 +33,9 @@ class _Parked:
 
     def take_over(self, work: Work, context: Context, waits_for: Any) -> None:
         """Carries `work` on from where it waits for `waits_for`."""
-        if waits_for is not None:
-            # How a future tells the task that runs now to wait for it: that task is ours, but not before the next turn.
+        if asyncio.isfuture(waits_for):
+            # How a future tells the running task to wait for it: ours doesn't before the next turn, and until then
+            # another task may begin to wait for the same.
             waits_for._asyncio_future_blocking = False
         self._begun = work, context, waits_for
         # Done already where the work cancelled its own task: then that is how it goes on.
@@ -57,11 +58,11 @@ class _Parked:
 
 @coroutine
 def _carried(work: Work, context: Context, waits_for: Any, error: BaseException | None) -> Generator[Any, Any, Any]:
-    if error is not None and waits_for is not None and waits_for.cancel():
-        # Cancelling a task cancels what it waits for, which then ends the wait.
-        error = None
-    if waits_for is not None:
+    if asyncio.isfuture(waits_for):
         waits_for._asyncio_future_blocking = True
+        if error is not None and waits_for.cancel():
+            # Cancelling a task cancels what it waits for, which then ends the wait.
+            error = None
     value: Any = None
     try:
         while True:

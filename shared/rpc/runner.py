@@ -35,7 +35,11 @@ class Runner:
     def begin(self, call: Call) -> Reply | asyncio.Task[Reply]:
         """The encoded reply of a handler that never waits; else the task of one that does, with its deadline. It raises
         CancelledError when someone else cancels it, and nothing else."""
-        begun = self._eager.begin(self._run(call), call.binding.method.name)
+        try:
+            begun = self._eager.begin(self._run(call), call.binding.method.name)
+        except asyncio.CancelledError as error:
+            # Its handler cancelled itself before it first waited.
+            return self._refused(call, error)
         if not isinstance(begun, Reply):
             deadline = self._watched[begun] = self._deadlines.within(call.seconds)
             deadline.watch(begun)

@@ -24,7 +24,7 @@ from shared.rpc.frames import KEY_BYTES, MASKED, TEXT, apply_mask, extent, maski
 _ROOM_BYTES = 16 * 1024
 #: Longer ones are rare, and cheaper to collect where the library does.
 _SHORT_BYTES = 64 * 1024
-#: Messages taken in one turn of the loop; the others are left to the reader's task, which lets others run between.
+#: Messages taken in one turn of the loop, so that a burst lets others run.
 _AT_ONCE = 128
 _BLANK_LINE = b"\r\n\r\n"
 
@@ -76,13 +76,12 @@ class Shortcut(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        if not self._aligned or self.protocol.state is not State.OPEN:
-            self._find_alignment(data)
-            super().data_received(self._rest + data)
-            self._rest = b""
-            return
         if self._rest:
             data, self._rest = self._rest + data, b""
+        if not self._aligned or self.protocol.state is not State.OPEN:
+            self._find_alignment(data)
+            super().data_received(data)
+            return
         self._cork.held = True
         try:
             self._cut(data)
@@ -111,13 +110,24 @@ class Shortcut(Connection):
             if begin > end or (short and stop > end):
                 self._rest = data[at:]
                 return
-            if short and left and self._is_taken(data, at, begin, stop):
+            if short and not left:
+                self._rest = data[at:]
+                self.transport.pause_reading()
+                self.loop.call_soon(self._go_on)
+                return
+            if short and self._is_taken(data, at, begin, stop):
                 left -= 1
             else:
                 self._owed = max(0, stop - end)
                 super().data_received(data[at:stop])
                 idle = not (self.behind or self._fragmented) and self.protocol.state is State.OPEN
             at = stop
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing():
+            # The library pauses only while it has messages, and then nothing is left here.
+            self.transport.resume_reading()
+            self.data_received(b"")
 
     def _is_taken(self, data: bytes, at: int, begin: int, end: int) -> bool:
         take = self._take
