@@ -93,7 +93,7 @@ ROWS: tuple[EndpointRequirement, ...] = (
             "/api/v1/mcp/health",
             "MCP server health",
             "agents:read",
-            "tests/integration/test_mcp.py::test_its_health_names_versions_and_tools",
+            "tests/system/test_mcp.py::test_its_health_names_versions_and_tools",
         ),
         ("GET", "/api/v1/inference/status", "Inference backend status", "agents:read"),
     ),

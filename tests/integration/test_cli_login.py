@@ -19,7 +19,7 @@ from tests.stack import AURORA, Servers
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gateway]:
-    async with gateway(servers, tmp_path_factory.mktemp("gateway"), password_cost="10") as started:
+    async with gateway(servers, tmp_path_factory.mktemp("gateway")) as started:
         yield started
 
 

@@ -24,7 +24,6 @@ async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gate
     settings = {
         "trusted_proxies": "127.0.0.0/8",
         "registration_role": "analyst",
-        "password_cost": "10",
         "rca_requests_per_minute": "100000",
         "frontend_url": "https://soc.example.org",
     }

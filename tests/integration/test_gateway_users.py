@@ -22,7 +22,7 @@ PASSWORD = "a quiet afternoon"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gateway]:
-    settings = {"requests_per_minute": "100000", "password_cost": "10"}
+    settings = {"requests_per_minute": "100000"}
     async with gateway(servers, tmp_path_factory.mktemp("gateway"), **settings) as started:
         yield started
 
@@ -280,7 +280,7 @@ async def test_the_last_administrator_stays(running: Gateway) -> None:
 
 
 async def test_of_two_administrators_who_delete_each_other_at_once_one_stays(servers: Servers, tmp_path: Path) -> None:
-    async with gateway(servers, tmp_path, password_cost="10") as alone:
+    async with gateway(servers, tmp_path) as alone:
         for _ in range(3):
             other = await _create(alone, "admin")
             theirs = await _token(alone, other)

@@ -32,7 +32,6 @@ async def running(servers: Servers, tmp_path_factory: Any) -> AsyncIterator[Gate
     settings = {
         "trusted_proxies": "127.0.0.0/8",
         "registration_role": "analyst",
-        "password_cost": "10",
         "requests_per_minute": "100000",
         "rca_requests_per_minute": "100000",
         "frontend_url": "https://soc.example.org",
@@ -188,7 +187,7 @@ async def test_ids_of_users_are_told_to_administrators_and_their_owner_only(runn
 
 
 async def test_guessing_is_held_back_on_both_doors_and_longer_each_time(servers: Servers, tmp_path: Path) -> None:
-    settings = {"login_attempts_per_minute": "2", "password_cost": "10", "rca_requests_per_minute": "1000"}
+    settings = {"login_attempts_per_minute": "2", "rca_requests_per_minute": "1000"}
     async with gateway(servers, tmp_path, **settings) as strict:
         user = await _registered(strict)
         wrong = {"email": user["email"], "password": "wrong password"}

@@ -6,33 +6,15 @@ import asyncio
 import secrets
 import socket
 import zipfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import pytest
-import pytest_asyncio
-
-from cli import session
 from cli.session import Session
 from shared.contracts.logs import SEARCH_LOGS, LogEvent, LogQuery
-from tests import stack as stacks
 from tests.outside_rules import members
 from tests.stack import AURORA, Stack
 from tests.system.command import Ended, aurora
 
 LINE = "Mar  1 12:00:00 web01 app[1]: number {}\n"
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with stacks.data_folder() as folder, stacks.running_stack(folder / "data") as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def api(stack: Stack) -> AsyncIterator[Session]:
-    async with session.opened(session.find(stack.data_dir, None)) as opened:
-        yield opened
 
 
 async def stored(api: Session, source: str) -> list[LogEvent]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import secrets
 import zipfile
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from cli import session
 from cli.paging import every
 from cli.replay.recording import Recording
 from cli.session import Session
@@ -32,7 +30,7 @@ from shared.contracts.logs import INGEST_LOGS, SEARCH_LOGS, IngestQuery, IngestR
 from shared.contracts.system import WS_ALERTS, WS_RECEIPTS, StreamFrame, StreamQuery
 from shared.contracts.wire import to_builtins
 from shared.errors import DUPLICATE_ALERT, AuroraError
-from tests.stack import Stack, data_folder, running_stack
+from tests.stack import Stack
 from tests.system.command import Ended, aurora
 from tests.system.waiting import alert_of, found, verdict_on
 
@@ -40,20 +38,6 @@ STAGE = "encoded-command"
 #: Aurora's own rule that finds it: "Base64 Decoded Into a Shell".
 RULES = Path("services/siem/detections/rules")
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """One stack for all tests of this file."""
-    with data_folder() as folder, running_stack(folder) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def api(stack: Stack) -> AsyncIterator[Session]:
-    """The admin, signed in."""
-    async with session.opened(session.find(stack.data_dir, None)) as opened:
-        yield opened
 
 
 @dataclass(frozen=True)
@@ -381,16 +365,22 @@ async def test_a_key_made_on_the_command_line_ships_logs_until_it_is_revoked(sta
         ):
             return response.status
 
-    made = await aurora("keys", "create", "a shipper", "--scope", "siem:write", "--days", "1", data_dir=stack.data_dir)
+    name = f"shipper {secrets.token_hex(4)}"
+
+    async def listed() -> list[Any]:
+        keys = (await aurora("keys", "list", "--json", data_dir=stack.data_dir)).values()
+        return [item for item in keys if item["name"] == name]
+
+    made = await aurora("keys", "create", name, "--scope", "siem:write", "--days", "1", data_dir=stack.data_dir)
     assert made.code == 0
     key = made.out.strip()
     assert key.startswith("aur_")
     assert key not in made.err
     assert await status_of(key) == 200
-    (listed,) = (await aurora("keys", "list", "--json", data_dir=stack.data_dir)).values()
-    assert (listed["name"], listed["scopes"], "key" in listed) == ("a shipper", ["siem:write"], False)
-    assert (await aurora("keys", "list", data_dir=stack.data_dir)).out.count("a shipper") == 1
-    assert (await aurora("keys", "revoke", listed["id"], data_dir=stack.data_dir)).code == 0
+    [shown] = await listed()
+    assert (shown["scopes"], "key" in shown) == (["siem:write"], False)
+    assert (await aurora("keys", "list", data_dir=stack.data_dir)).out.count(name) == 1
+    assert (await aurora("keys", "revoke", shown["id"], data_dir=stack.data_dir)).code == 0
     assert await status_of(key) == 401
-    assert (await aurora("keys", "list", "--json", data_dir=stack.data_dir)).values() == []
+    assert await listed() == []
     assert (await aurora("keys", "create", "x", "--scope", "root", data_dir=stack.data_dir)).code == 2

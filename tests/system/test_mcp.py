@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,14 +13,13 @@ import pytest_asyncio
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from cli import session
 from cli.paging import every
 from cli.session import Session
 from shared.contracts.alerts import CREATE_ALERT, AlertCreate
 from shared.contracts.fleet import LIST_TOOL_CALLS, ToolCall, ToolCallQuery
 from shared.contracts.keys import CREATE_API_KEY, CreateApiKey, CreatedApiKey
 from shared.contracts.mcp import GET_MCP_HEALTH, PROTOCOL_VERSIONS
-from tests.stack import Stack, data_folder, running_stack
+from tests.stack import Stack
 from tests.system.waiting import found
 
 ALL = ["agents:read", "alerts:read", "siem:read"]
@@ -30,20 +29,6 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "a test", "version": "1"},
 }
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """One stack for all tests of this file."""
-    with data_folder() as folder, running_stack(folder) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def api(stack: Stack) -> AsyncIterator[Session]:
-    """The admin, signed in."""
-    async with session.opened(session.find(stack.data_dir, None)) as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture
