@@ -89,7 +89,8 @@ class Progress:
             if self._known.get(step.id) != step.status:
                 self._known[step.id] = step.status
                 error = f": {step.error}" if step.error else ""
-                self._console.print(safe(f"{step.agent} {step.method} {step.status}{error}", "bold"))
+                round_ = f"round {step.round}: " if investigation.round > 1 else ""
+                self._console.print(safe(f"{round_}{step.agent} {step.method} {step.status}{error}", "bold"))
 
     def thought(self, thought: Thought) -> None:
         """A line of who does what."""

@@ -34,10 +34,10 @@ def show(investigation: Investigation) -> None:
         _lines("planned, for approval", [f"{step.phase}: {step.title}" for step in investigation.plan.steps])
     _lines("ruled out", investigation.ruled_out)
     _lines("not checked", investigation.not_checked)
-    rows = table("step", "agent", "method", "status")
+    rows = table("step", "round", "agent", "method", "status")
     for step in investigation.steps:
         told = f"{step.status}: {step.error}" if step.error else step.status
-        rows.add_row(step.id, safe(step.agent), safe(step.method), safe(told))
+        rows.add_row(step.id, str(step.round), safe(step.agent), safe(step.method), safe(told))
     output().print(rows)
 
 

@@ -121,7 +121,8 @@ def _otlp(error: AuroraError, request_type: str) -> Refusal:
 
 
 def _mcp(error: AuroraError, _request_type: str) -> Refusal:
-    told = {"code": error.code.rpc_code, "message": _sentence(error), "data": {"code": error.code.code}}
+    data = {"code": error.code.code} | ({} if error.detail is None else {"detail": error.detail})
+    told = {"code": error.code.rpc_code, "message": _sentence(error), "data": data}
     return Refusal(error.code.status, encode({"jsonrpc": "2.0", "id": None, "error": told}))
 
 

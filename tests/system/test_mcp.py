@@ -183,7 +183,8 @@ async def test_who_may_not_is_refused_at_the_door_in_the_words_of_json_rpc(
     assert (answer["jsonrpc"], answer["id"], answer["error"]["data"]) == ("2.0", None, {"code": "AURORA-4010"})
     without = _key(await key_with(api, "alerts:read"))
     status, answer, _ = await ask(http, stack, "tools/list", {}, **without)
-    assert (status, answer["error"]["data"]["code"]) == (403, "AURORA-4030")
+    missing = {"code": "AURORA-4030", "detail": {"required": "agents:read"}}
+    assert (status, answer["error"]["data"]) == (403, missing)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cli.session import Session
 from shared.clock import utc_now
 from shared.contracts.agents import Thought
 from shared.contracts.claims import Citation, Finding
+from shared.contracts.investigations import Step
 from shared.contracts.replays import Difference, InvestigationReplay, StepReplay, UnrecordedCall
 from shared.errors import ALERT_NOT_FOUND, UNAVAILABLE, AuroraError
 from tests.shapes import investigation
@@ -110,6 +111,26 @@ def test_what_specialists_quote_is_written_out(capsys: pytest.CaptureFixture[str
     Progress().thought(thought(HOSTILE))
     err = capsys.readouterr().err
     assert "triage finding \\u001b[2J\\u202e[red]" in err
+
+
+def test_steps_say_their_round_once_there_is_more_than_one(capsys: pytest.CaptureFixture[str]) -> None:
+    step = Step(
+        id="s-1",
+        agent="triage",
+        method="analyze_threat",
+        status="running",
+        started_at=None,
+        finished_at=None,
+        error=None,
+    )
+    told = Progress()
+    told.steps(msgspec.structs.replace(investigation(), round=1, steps=[step]))
+    again = msgspec.structs.replace(step, id="s-2", round=2)
+    told.steps(msgspec.structs.replace(investigation(), round=2, steps=[step, again]))
+    assert capsys.readouterr().err.splitlines() == [
+        "triage analyze_threat running",
+        "round 2: triage analyze_threat running",
+    ]
 
 
 class Follower(Session):
