@@ -245,3 +245,9 @@ def test_names_that_an_attacker_chose_are_quoted() -> None:
     rows = [pair(20, before=20, user=hostile, source=hostile)]
     for sign in signs(pairs=rows, sources=[source(12, source=hostile, got_in=[hostile])]):
         assert not any(character in sign.claim for character in "\x1b\u202e")
+
+
+def test_an_address_that_others_found_is_a_source_after_those_of_the_events() -> None:
+    iocs = [Observable("ip", "203.0.113.9"), Observable("domain", "x.example"), Observable("ip", "127.0.0.1")]
+    about = subjects_of(Evidence(events=[seen(**{"source.ip": "198.51.100.4"})], iocs=iocs))
+    assert about.sources == ("198.51.100.4", "203.0.113.9")

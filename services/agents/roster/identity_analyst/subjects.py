@@ -10,7 +10,7 @@ from services.agents.toolkit.evidence import Evidence, Seen
 from services.agents.toolkit.indicators import classify_address
 
 _MAX_USERS = 2
-_MAX_SOURCES = 2
+_MAX_SOURCES = 3
 _MAX_LOGINS = 2
 _IDENTITY = frozenset({"authentication", "iam"})
 #: Accounts that are the machine itself, or nobody.
@@ -51,11 +51,13 @@ def subjects_of(evidence: Evidence) -> Subjects:
     users = [name for seen in ordered for name in (seen.field("user.name"), seen.field("user.target.name"))]
     sources = [seen.field("source.ip") for seen in ordered]
     named = [item.value for item in evidence.iocs if item.type == "user"]
+    # Where a session came from is found by others: it stands among the indicators.
+    origins = [item.value for item in evidence.iocs if item.type == "ip"]
     return Subjects(
         users=_first([*users, evidence.entity("user"), evidence.entity("target_user"), *named], _MAX_USERS),
         sources=tuple(
             source
-            for source in _first([*sources, evidence.entity("source_ip")], _MAX_SOURCES + 1)
+            for source in _first([*sources, evidence.entity("source_ip"), *origins], _MAX_SOURCES + 1)
             if source not in _HERE
         )[:_MAX_SOURCES],
         logins=tuple(dict.fromkeys(_logins(about)))[:_MAX_LOGINS],
