@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from services.agents import app
 from services.agents.app import ROSTER
-from services.agents.toolkit.agent import Skill
+from services.agents.toolkit.agent import Agent, Skill
 from shared.content import canonical
 from shared.contracts.agents import Recorded
 from shared.contracts.claims import Citation, Finding
@@ -116,3 +118,11 @@ async def test_an_alert_that_could_not_be_read_is_not_said_to_name_no_host() -> 
 
 def test_every_own_method_of_the_roster_is_asked_here() -> None:
     assert {skill.method.name for agent in ROSTER for skill in agent.skills} == set(ASKED)
+
+
+@pytest.mark.parametrize("agent", ROSTER, ids=[agent.id for agent in ROSTER])
+def test_the_page_of_an_agent_names_its_tools_and_methods_and_fits_a_screen(agent: Agent) -> None:
+    page = (Path(app.__file__).parent / "roster" / agent.id / "README.md").read_text(encoding="utf-8")
+    names = [*(tool.name for tool in agent.tools), *(skill.method.name for skill in agent.skills)]
+    assert [name for name in names if f"`{name}" not in page] == []
+    assert page.count("\n") <= 45
