@@ -158,8 +158,9 @@ def found_on_host() -> Estate:
 
 
 async def test_a_stored_file_of_the_host_is_shown_to_the_malware_analyst_and_its_word_is_cited() -> None:
-    others = Neighbours(malware_analyst=triaged())
+    others = Neighbours(malware_analyst=msgspec.structs.replace(triaged(), not_checked=["its overlay"]))
     said = await asked(ForensicAnalyst(), AnalyzeThreat(alert_id=FIRST), found_on_host(), others)
+    assert "its overlay" in said.not_checked
     assert others.asked == [("malware_analyst", TriageSample(sha256=HASH))]
     finding = next(item for item in said.findings if "malware_analyst" in item.claim)
     assert "it matches a rule" in finding.claim

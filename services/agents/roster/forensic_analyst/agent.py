@@ -93,7 +93,10 @@ class ForensicAnalyst:
                 reason=f"what the stored file {file.told()} is",
                 budget=_FILE_BUDGET,
             )
-            found = [] if answer is None else judgement.file_signs(file, answer)
+            if answer is None:
+                continue
+            found = judgement.file_signs(file, answer)
+            work.not_checked += answer.result.not_checked
             signs += found
             named += [Observable("hash", file.hash)] if any(sign.weight for sign in found) else []
         return signs, named
