@@ -124,7 +124,7 @@ class Peer:
         self._ids = itertools.count(1)
         self._deadlines = Deadlines()
         self._places = Places(self._limits.max_in_flight)
-        self._handoffs: set[str] = set()
+        self._asked: set[_Key] = set()
         self._line: _Line | None = None
         self._connecting: asyncio.Task[_Line] | None = None
         self._closed = False
@@ -147,20 +147,22 @@ class Peer:
         beyond a frame, AURORA-4090 for a handoff that this Peer already waits for, AURORA-5000 for a result that
         isn't `method.returns`, else what the agent refused with."""
         key: _Key = next(self._ids) if handoff is None else handoff.handoff_id
+        if key in self._asked:
+            raise AuroraError(CONFLICT, {"handoff_id": key})
         message = self._encode({"jsonrpc": "2.0", "method": method.name, "params": _params(params, handoff), "id": key})
+        self._asked.add(key)
         try:
             with self._deadlines.within(timeout):
                 if not self._places.take():
                     await self._places.wait()
                 try:
-                    if handoff is None:
-                        reply = await self._once(key, message)
-                    else:
-                        reply = await self._handoff(handoff.handoff_id, message)
+                    reply = await self._ask(key, message, 0 if handoff is None else self._limits.resends)
                 finally:
                     self._places.leave()
         except TimeoutError as error:
             raise AuroraError(DEADLINE_EXCEEDED) from error
+        finally:
+            self._asked.discard(key)
         return _result(method, reply)
 
     async def notify(
@@ -203,31 +205,18 @@ class Peer:
             raise AuroraError(PAYLOAD_TOO_LARGE, {"max_bytes": self._limits.max_frame, "bytes": len(frame)})
         return frame
 
-    async def _handoff(self, key: str, message: bytes) -> Ok | Error:
-        if key in self._handoffs:
-            raise AuroraError(CONFLICT, {"handoff_id": key})
-        self._handoffs.add(key)
-        try:
-            for _ in range(self._limits.resends):
-                try:
-                    return await self._on_line(key, message)
-                except ConnectionLost as lost:
-                    _log.warning("connection lost during a handoff", url=self.url, handoff_id=key, close_code=lost.code)
-            return await self._once(key, message)
-        finally:
-            self._handoffs.discard(key)
-
-    async def _once(self, key: _Key, message: bytes) -> Ok | Error:
-        try:
-            return await self._on_line(key, message)
-        except ConnectionLost as error:
-            raise AuroraError(UNAVAILABLE) from error
-
-    async def _on_line(self, key: _Key, message: bytes) -> Ok | Error:
-        line = self._line
-        if line is None or line.lost or self._closed:
-            line = await self._connected()
-        return await line.exchange(key, message)
+    async def _ask(self, key: _Key, message: bytes, resends: int) -> Ok | Error:
+        while True:
+            line = self._line
+            if line is None or line.lost or self._closed:
+                line = await self._connected()
+            try:
+                return await line.exchange(key, message)
+            except ConnectionLost as lost:
+                if resends == 0:
+                    raise AuroraError(UNAVAILABLE) from lost
+                resends -= 1
+                _log.warning("connection lost during a handoff", url=self.url, handoff_id=key, close_code=lost.code)
 
     async def _connected(self) -> _Line:
         """The open connection, or a new one that all callers wait for together. Raises AuroraError."""
