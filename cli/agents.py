@@ -11,6 +11,7 @@ from cli import options, session
 from cli.paging import every
 from cli.terminal import output, print_json, safe, table
 from shared.contracts.agents import AgentTool
+from shared.contracts.common import PageQuery
 from shared.contracts.fleet import (
     LIST_AGENT_TOOLS,
     LIST_AGENTS,
@@ -50,7 +51,7 @@ def list_(data_dir: Path, url: str | None, as_json: bool) -> None:
 
 async def _agents(target: session.Target) -> list[FleetAgent]:
     async with session.opened(target) as opened:
-        return (await opened.call(LIST_AGENTS)).items
+        return await every(opened, LIST_AGENTS, PageQuery())
 
 
 @command.command("tools")
@@ -73,7 +74,7 @@ def tools(agent: str, data_dir: Path, url: str | None, as_json: bool) -> None:
 
 async def _tools(target: session.Target, agent: str) -> list[AgentTool]:
     async with session.opened(target) as opened:
-        return (await opened.call(LIST_AGENT_TOOLS, path={"agent_id": agent})).items
+        return await every(opened, LIST_AGENT_TOOLS, PageQuery(), path={"agent_id": agent})
 
 
 @command.command("calls")

@@ -100,7 +100,9 @@ LIST_AGENTS = Endpoint(
     AGENTS_READ,
     service="orchestrator",
     summary="List agents",
+    query=PageQuery,
     returns=Page[FleetAgent],
+    errors=(VALIDATION,),
     tag="Agent Fleet",
 )
 LIST_AGENT_TOOLS = Endpoint(
@@ -109,8 +111,9 @@ LIST_AGENT_TOOLS = Endpoint(
     AGENTS_READ,
     service="orchestrator",
     summary="List agent tools",
+    query=PageQuery,
     returns=Page[AgentTool],
-    errors=(AGENT_NOT_FOUND, UNAVAILABLE),
+    errors=(VALIDATION, AGENT_NOT_FOUND, UNAVAILABLE),
     tag="Agent Fleet",
 )
 LIST_TOOL_CALLS = Endpoint(

@@ -64,4 +64,5 @@ GET_MCP_HEALTH = Endpoint(
     summary="MCP server health",
     returns=McpHealth,
     tag="Model Context Protocol",
+    timeout_seconds=10.0,
 )

@@ -20,6 +20,7 @@ from shared.content import content_address, refusal_address
 from shared.contracts.agent_cards import RegisteredAgent, Registration
 from shared.contracts.agents import AGENT_IDS, AgentDescription, AgentTool, Budget, Handoff
 from shared.contracts.claims import Citation, Refusal
+from shared.contracts.common import Page, PageQuery
 from shared.contracts.constants import Method
 from shared.contracts.events import CloudEvent
 from shared.contracts.fleet import TOOL_CALLED, HandedOn, ToolCall, ToolCallQuery
@@ -40,6 +41,7 @@ class Agents:
 
     def __init__(self) -> None:
         self.up = True
+        self.hangs = False
         self.asked = 0
 
     def has(self, agent: str) -> bool:
@@ -54,7 +56,7 @@ class Agents:
     async def call(
         self, agent: str, _method: Method[Any, Any], _params: Any, *, handoff: Handoff, timeout: float
     ) -> Any:
-        if not self.up:
+        if not self.up or self.hangs:
             raise AuroraError(UNAVAILABLE)
         assert handoff.to == agent
         assert timeout > 0
@@ -252,11 +254,11 @@ async def test_the_version_that_answered_is_that_of_the_instance_it_was_sent_to(
 async def test_an_agent_describes_itself_once_for_the_processes_that_serve_it(room: Room) -> None:
     registration = Registration("one", "v1", utc_now(), [RegisteredAgent("triage", "ws://a/", "d")])
     room.fleet.follow([registration])
-    assert (await room.fleet.tools("triage")).items == [TOOL]
-    assert (await room.fleet.tools("triage")).items == [TOOL]
+    assert (await room.fleet.tools("triage", PageQuery())).items == [TOOL]
+    assert (await room.fleet.tools("triage", PageQuery())).items == [TOOL]
     assert room.agents.asked == 1
     room.fleet.follow([msgspec.structs.replace(registration, instance="two")])
-    await room.fleet.tools("triage")
+    await room.fleet.tools("triage", PageQuery())
     assert room.agents.asked == 2
 
 
@@ -264,11 +266,29 @@ async def test_an_instance_is_shown_with_its_card_its_start_and_what_is_under_wa
     began = utc_now()
     places = (("one", "wss://a:1/"), ("two", "ws://b:2"))
     room.fleet.follow([Registration(name, "v1", began, [RegisteredAgent("triage", url, "d")]) for name, url in places])
-    triage = next(agent for agent in (await room.fleet.agents()).items if agent.id == "triage")
+    triage = next(agent for agent in (await room.fleet.agents(PageQuery())).items if agent.id == "triage")
     assert [(item.instance, item.card, item.under_way, item.started_at) for item in triage.instances] == [
         ("one", "https://a:1/.well-known/agent-card.json", 3, began),
         ("two", "http://b:2/.well-known/agent-card.json", 0, began),
     ]
+
+
+async def test_agents_and_their_tools_are_listed_in_pages(room: Room) -> None:
+    room.fleet.follow([Registration("one", "v1", utc_now(), [RegisteredAgent("triage", "ws://a/", "d")])])
+    first = await room.fleet.agents(PageQuery(limit=5))
+    rest = await room.fleet.agents(PageQuery(limit=200, cursor=first.next_cursor))
+    assert [agent.id for agent in (*first.items, *rest.items)] == list(AGENT_IDS)
+    assert (len(first.items), rest.next_cursor) == (5, None)
+    assert await room.fleet.tools("triage", PageQuery(limit=1)) == Page([TOOL], None)
+
+
+async def test_an_agent_that_hangs_is_still_known_by_its_tools(room: Room) -> None:
+    room.fleet.follow([Registration("one", "v1", utc_now(), [RegisteredAgent("triage", "ws://a/", "d")])])
+    await room.fleet.tools("triage", PageQuery())
+    room.fleet.follow([])
+    room.agents.hangs = True
+    assert (await room.fleet.tools("triage", PageQuery())).items == [TOOL]
+    assert (await room.fleet.agents(PageQuery(limit=1))).items[0].status == "down"
 
 
 async def test_programs_that_use_the_tools_have_calls_though_they_made_none(room: Room) -> None:
@@ -277,24 +297,24 @@ async def test_programs_that_use_the_tools_have_calls_though_they_made_none(room
 
 async def test_an_agent_that_left_is_shown_with_what_it_said_last(room: Room) -> None:
     room.fleet.follow([Registration("one", "v1", utc_now(), [RegisteredAgent("triage", "ws://a/", "d")])])
-    await room.fleet.tools("triage")
+    await room.fleet.tools("triage", PageQuery())
     room.agents.up = False
     room.fleet.follow([])
-    listed = {agent.id: agent for agent in (await room.fleet.agents()).items}
+    listed = {agent.id: agent for agent in (await room.fleet.agents(PageQuery())).items}
     assert list(listed) == list(AGENT_IDS)
     triage = listed["triage"]
     assert (triage.status, triage.instances, triage.description, triage.version) == ("down", [], "First look", "v1")
     assert triage.last_seen is not None
     assert listed["threat_intel"].last_seen is None
-    assert (await room.fleet.tools("triage")).items == [TOOL]
+    assert (await room.fleet.tools("triage", PageQuery())).items == [TOOL]
     with pytest.raises(AuroraError) as never:
-        await room.fleet.tools("threat_intel")
+        await room.fleet.tools("threat_intel", PageQuery())
     assert never.value.code is UNAVAILABLE
 
 
 async def test_an_agent_that_nobody_knows_has_neither_tools_nor_calls(room: Room) -> None:
     with pytest.raises(AuroraError) as tools:
-        await room.fleet.tools("nobody")
+        await room.fleet.tools("nobody", PageQuery())
     with pytest.raises(AuroraError) as calls:
         await room.fleet.tool_calls("nobody", ToolCallQuery())
     assert tools.value.code is calls.value.code is AGENT_NOT_FOUND

@@ -14,7 +14,7 @@ from shared.clock import new_id, utc_now
 from shared.content import is_true
 from shared.contracts.agent_cards import CARD_PATH, Registration
 from shared.contracts.agents import AGENT_IDS, DESCRIBE, AgentDescription, AgentTool, Budget, Handoff, Nothing
-from shared.contracts.common import Page
+from shared.contracts.common import Page, PageQuery
 from shared.contracts.constants import Method
 from shared.contracts.events import CloudEvent
 from shared.contracts.fleet import TOOL_CALLERS, AgentInstance, FleetAgent, ToolCall, ToolCallQuery
@@ -26,6 +26,7 @@ from shared.postgres import Connection, Database
 
 P = TypeVar("P")
 R = TypeVar("R")
+T = TypeVar("T")
 _CALLER = service_principal("orchestrator").id
 _DESCRIBE_SECONDS = 5.0
 _CLEANING_SECONDS = 3600.0
@@ -65,10 +66,11 @@ class FleetService:
         self._left.update(dict.fromkeys(left, utc_now()))
         self._processes = processes
 
-    async def agents(self) -> Page[FleetAgent]:
-        """Every agent of the roster, and whoever else is up."""
-        known = dict.fromkeys([*AGENT_IDS, *self._agents.names()])
-        return Page(list(await asyncio.gather(*map(self._shown, known))))
+    async def agents(self, query: PageQuery) -> Page[FleetAgent]:
+        """A page of every agent of the roster, and whoever else is up. Raises AURORA-4220 for a cursor that isn't of
+        this list."""
+        page = _page(list(dict.fromkeys([*AGENT_IDS, *self._agents.names()])), query)
+        return Page(list(await asyncio.gather(*map(self._shown, page.items))), page.next_cursor)
 
     async def _shown(self, agent: str) -> FleetAgent:
         up = self._agents.has(agent)
@@ -127,9 +129,16 @@ class FleetService:
         self._described[agent] = (serving, described)
         return described
 
-    async def tools(self, agent: str) -> Page[AgentTool]:
-        """The tools of an agent. Raises as `describe` does."""
-        return Page((await self.describe(agent)).tool_details)
+    async def tools(self, agent: str, query: PageQuery) -> Page[AgentTool]:
+        """A page of an agent's tools, as it said last where it doesn't answer now. Raises as `describe` does, and
+        AURORA-4220 for a cursor that isn't of this list."""
+        try:
+            described = await self.describe(agent)
+        except AuroraError:
+            described = self._known(agent)
+            if not described.tool_details:
+                raise
+        return _page(described.tool_details, query)
 
     async def tool_calls(self, agent: str, query: ToolCallQuery) -> Page[ToolCall]:
         """A page of an agent's calls, newest first. Raises AURORA-4043."""
@@ -188,6 +197,12 @@ class FleetService:
             except AuroraError as error:
                 _log.warning("tool calls not cleaned", reason=error.code.code)
             await asyncio.sleep(_CLEANING_SECONDS)
+
+
+def _page(items: list[T], query: PageQuery) -> Page[T]:
+    begin = max(0, decode_position(query.cursor) or 0)
+    end = begin + query.limit
+    return Page(items[begin:end], encode_position(end) if end < len(items) else None)
 
 
 def _agents_of(processes: Sequence[Registration]) -> set[str]:
