@@ -10,13 +10,15 @@ import pytest
 
 from services.agents.roster.forensic_analyst import judgement as forensics
 from services.agents.roster.forensic_analyst.agent import ForensicAnalyst
-from services.agents.roster.network_analyst.judgement import listed_signs
 from services.agents.roster.network_analyst.subjects import strangers
+from services.agents.roster.threat_hunter.leads import strangers as hunted
 from services.agents.roster.threat_intel.agent import ThreatIntel
+from services.agents.toolkit import handing
 from services.agents.toolkit.agent import Agent
 from services.agents.toolkit.asking import said_signs
 from services.agents.toolkit.evidence import Evidence, Seen
-from services.agents.toolkit.handing import HAND_OFF, Answer, Grant, Standing, handed_on
+from services.agents.toolkit.handing import HAND_OFF, Answer, Grant, handed_on
+from services.agents.toolkit.lookups import Strange, looked_up
 from services.agents.toolkit.records import Records, record
 from services.agents.toolkit.signs import score
 from services.agents.toolkit.sources import Found, Sources
@@ -26,11 +28,11 @@ from shared.clock import utc_now
 from shared.content import canonical
 from shared.contracts.agents import AnalyzeThreat, Assessment, Budget, Handoff, Recorded
 from shared.contracts.alerts import Alert
-from shared.contracts.claims import Citation, Finding
+from shared.contracts.claims import Citation, Finding, Prior
 from shared.contracts.common import Observable, Verdict
 from shared.contracts.constants import Method
 from shared.contracts.intel import IntelMatches
-from shared.contracts.intel_methods import IndicatorReport, IndicatorStanding
+from shared.contracts.intel_methods import IndicatorReport, IndicatorStanding, Standing
 from shared.contracts.logs import LogEvent, LogPage, LogQuery
 from shared.contracts.reviews import LoginReview, ReviewLogins
 from shared.contracts.samples import SampleReport, TriageSample
@@ -260,21 +262,38 @@ def test_destinations_that_the_alert_does_not_name_are_looked_up_in_the_order_of
     assert strangers([flows, asked_for], frozenset({ADDRESS, "www.b.example"})) == expected[1:2]
 
 
-def test_listed_destinations_are_one_kind_however_many_feeds_have_them() -> None:
-    bad = [
+async def test_listed_destinations_are_one_kind_however_many_feeds_have_them() -> None:
+    listed: list[tuple[str, Standing, float]] = [
+        (ADDRESS, "malicious", 0.8),
+        ("203.0.113.1", "malicious", 0.7),
+        ("203.0.113.2", "noted", 0.3),
+    ]
+    found = [
         IndicatorStanding(
-            observable=Observable("ip", address), standing="malicious", weight=0.8, names=[], claims=["listed"],
+            observable=Observable("ip", address),
+            standing=standing,
+            weight=weight,
+            names=[],
+            claims=["listed"],
             citation=None,
         )
-        for address in (ADDRESS, "203.0.113.1")
-    ]  # fmt: skip
-    answer = Answer(IndicatorReport(indicators=bad, stored=2), citation({}))
-    assert score(listed_signs(bad, answer)) == 0.8
+        for address, standing, weight in listed
+    ]
+    others = Neighbours(threat_intel=IndicatorReport(indicators=found, stored=2, not_checked=["a cut"]))
+    doing = Work("network_analyst", context(), Estate(alert(FIRST)), Told().publish, others)
+    signs, bad = await looked_up(Strange([item.observable for item in found], "places", "listed", ()), NOW, doing)
+    assert score(signs) == 0.8
+    assert bad == [item.observable for item in found[:2]]
+    assert (doing.not_checked, doing.ruled_out) == (["a cut"], [])
+    others.answers["threat_intel"] = IndicatorReport(indicators=found[2:], stored=2)
+    again = Work("network_analyst", context(), Estate(alert(FIRST)), Told().publish, others)
+    assert await looked_up(Strange([found[2].observable], "places", "listed", ()), NOW, again) == ([], [])
+    assert again.ruled_out == ["intelligence on 1 places"]
 
 
 def test_an_agent_that_is_asked_leaves_time_to_the_one_that_asks() -> None:
     now = utc_now()
-    standing = Standing("first", "handoff-1", 0, (), now + timedelta(seconds=40), (), None)
+    standing = handing.Standing("first", "handoff-1", 0, (), now + timedelta(seconds=40), (), None)
     made = handed_on(standing, "second", ("m", {}), Grant(Budget(1, 600.0), (), (), ""), now=now, address=None)
     assert made.deadline == now + timedelta(seconds=30)
     short = handed_on(standing, "second", ("m", {}), Grant(Budget(1, 5.0), (), (), ""), now=now, address=None)
@@ -307,3 +326,14 @@ async def test_a_verdict_is_heard_also_where_the_answer_has_too_much_to_tell() -
     [question] = [item for item in said.citations if item.tool == HAND_OFF]
     assert question.result["parts_left_out"] == ["iocs"]
     assert question.result["findings"]
+
+
+def test_addresses_of_logons_elsewhere_are_looked_up_unless_somebody_named_them() -> None:
+    addresses = (ADDRESS, "203.0.113.1", "203.0.113.2", "203.0.113.3", "10.0.0.7", "")
+    logons = record("threat_hunter", "logons_elsewhere", {}, {"logons": [{"source_ip": one} for one in addresses]}, NOW)
+    seen = Seen(event(**{"source.ip": ADDRESS}), citation({}))
+    said = Prior(
+        agent="triage", verdict="malicious", severity="high", confidence=0.9, iocs=[Observable("ip", "203.0.113.1")]
+    )
+    evidence = Evidence(events=[seen], iocs=[Observable("ip", "203.0.113.2")])
+    assert hunted([logons], evidence, [said]) == [Observable("ip", "203.0.113.3")]

@@ -13,6 +13,7 @@ from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.lookups import Strange, looked_up
 from services.agents.toolkit.network.names import registered
 from services.agents.toolkit.network.volumes import MIN_BYTES
 from services.agents.toolkit.signs import Sign, scaled
@@ -31,17 +32,16 @@ from services.agents.toolkit.tools.network import (
     UploadArguments,
 )
 from services.agents.toolkit.work import Work
-from shared.contracts.agents import AnalyzeThreat, Assessment, Budget
+from shared.contracts.agents import AnalyzeThreat, Assessment
 from shared.contracts.claims import Citation
-from shared.contracts.common import Observable, Severity
-from shared.contracts.intel_methods import LOOKUP_INDICATORS, IndicatorRequest
+from shared.contracts.common import Severity
 from shared.contracts.network_analysis import ANALYZE_DNS, FIND_BEACONS
 
 _BEFORE, _AFTER = timedelta(hours=24), timedelta(hours=1)
 _MAX_BEACONS = 5
 _MAX_CLOSER = 2
 _MAX_RARE = 4
-_LOOKUP_BUDGET = Budget(1, 15.0)
+_STRANGE = "destination(s) that the alert does not name"
 #: What is left of a sign about another destination than the alert's own: the same host at the same time.
 _ELSEWHERE = 0.8
 #: So many connections or questions must have been seen for their being ordinary to say anything.
@@ -75,7 +75,8 @@ class NetworkAnalyst:
         looked = [await self._subject(subject, at, focus, work) for subject in subjects]
         signs = [sign for found, _ in looked for sign in found]
         signs += await self._rare_signs(evidence, at, work)
-        listed, named = await self._listed(strangers(work.citations, focus), at, work)
+        strange = Strange(strangers(work.citations, focus), _STRANGE, "listed-destination", ("T1071",))
+        listed, named = await looked_up(strange, at, work)
         signs += scaled(listed, _ELSEWHERE)
         seen = sum(count for _, count in looked)
         if any(sign.weight > 0 for sign in signs):
@@ -157,28 +158,6 @@ class NetworkAnalyst:
         if len(beacons) > _MAX_BEACONS:
             work.not_checked.append(f"{len(beacons) - _MAX_BEACONS} more regular connections")
         return signs
-
-    async def _listed(
-        self, strange: Sequence[Observable], at: datetime, work: Work
-    ) -> tuple[list[Sign], list[Observable]]:
-        """What threat intelligence knows of destinations that the alert doesn't name, where nobody else looks them up;
-        and those that it calls malicious."""
-        if not strange:
-            return [], []
-        answer = await work.hand_off(
-            judgement.KNOWS_INDICATORS,
-            LOOKUP_INDICATORS,
-            IndicatorRequest(observables=list(strange), at=at),
-            reason=f"what is known of {len(strange)} destination(s) that the alert does not name",
-            budget=_LOOKUP_BUDGET,
-        )
-        if answer is None:
-            return [], []
-        work.not_checked += answer.result.not_checked
-        bad = [item for item in answer.result.indicators if item.standing == "malicious"]
-        if answer.result.stored and not bad:
-            work.ruled_out.append(f"intelligence on {len(strange)} destination(s) that the alert does not name")
-        return judgement.listed_signs(bad, answer), [item.observable for item in bad]
 
     async def _rare_signs(self, evidence: Evidence, at: datetime, work: Work) -> list[Sign]:
         """What the alert's own events have that nothing here had before."""

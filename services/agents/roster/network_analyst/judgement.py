@@ -6,17 +6,14 @@ here go there, since when, and which programme keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.agents.roster.network_analyst import known
-from services.agents.toolkit.asking import carried
 from services.agents.toolkit.fencing import quote
-from services.agents.toolkit.handing import Answer
 from services.agents.toolkit.signs import Sign
 from shared.contracts.claims import Citation
-from shared.contracts.intel_methods import IndicatorReport, IndicatorStanding
 
 #: So many hosts or addresses of the estate talk to it: it belongs to the estate.
 COMMON_FROM = 5
@@ -30,8 +27,6 @@ _RHYTHM = {
     "unknown": (0.35, 0.25),
 }
 _INTERNAL = 0.1
-#: Who is asked what is known of a destination.
-KNOWS_INDICATORS = "threat_intel"
 _WEB_PORTS = (80, 443, 8080, 8443)
 _BARE_FAILED = 0.5
 _MONITORED = (0, 53, 123, 161, 9100)
@@ -208,17 +203,6 @@ def rarity_sign(what: str, value: str, rarity: Citation) -> Sign | None:
         return None
     claim = f"the {what} {quote(value, 100)} was never seen here before"
     return Sign(f"first-seen {what}", claim, 0.2, (), rarity)
-
-
-def listed_signs(bad: Sequence[IndicatorStanding], answer: Answer[IndicatorReport]) -> list[Sign]:
-    """Destinations that threat intelligence calls malicious. Feeds copy from feeds: they are one kind."""
-    return [
-        sign
-        for item in bad
-        for sign in carried(
-            "listed-destination", f"{KNOWS_INDICATORS}: {item.claims[0]}", item.weight, ("T1071",), answer
-        )
-    ]
 
 
 def _size(count: int) -> str:

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.agents.roster.threat_hunter import judgement
-from services.agents.roster.threat_hunter.leads import Lead, lead_of, leads_of
+from services.agents.roster.threat_hunter.leads import Lead, lead_of, leads_of, strangers
 from services.agents.toolkit.agent import Skill
 from services.agents.toolkit.assessing import assess, undetermined
 from services.agents.toolkit.evidence import Evidence, gather
 from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.lookups import Strange, looked_up
 from services.agents.toolkit.signs import Sign
 from services.agents.toolkit.tool import Tool
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL
@@ -43,6 +44,7 @@ _LONGEST = timedelta(days=90)
 _LANDED_BEFORE, _LANDED_AFTER = timedelta(minutes=1), timedelta(minutes=15)
 _MAX_LANDED = 2
 _MAX_USERS = 2
+_STRANGE = "address(es) of logons to other hosts"
 #: Accounts that everybody or nobody is: that they log on elsewhere says nothing.
 _SHARED = frozenset({"", "-", "root", "system", "local service", "network service", "anonymous logon"})
 
@@ -79,9 +81,13 @@ class ThreatHunter:
             signs += await self._spread(evidence, hosts, talking, params.prior, work)
             signs += await self._landings(evidence, hosts[0], work)
         signs += await self._rule(evidence, hosts[0], work)
+        strange = Strange(strangers(work.citations, evidence, params.prior), _STRANGE, "listed-source", ("T1078",))
+        listed, named = await looked_up(strange, last, work)
+        signs += listed
+        iocs = list(dict.fromkeys([*evidence.iocs, *named]))
         if not any(sign.weight for sign in signs):
-            return await undetermined(signs, evidence.iocs, level, "nothing of it was found on other hosts", work)
-        return await assess(signs, evidence.iocs, level, work, clean=0.0)
+            return await undetermined(signs, iocs, level, "nothing of it was found on other hosts", work)
+        return await assess(signs, iocs, level, work, clean=0.0)
 
     async def _spread(
         self, evidence: Evidence, hosts: Sequence[str], talking: Citation | None, prior: Sequence[Prior], work: Work

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from services.agents.toolkit.behaviours import behaviours_in
 from services.agents.toolkit.evidence import Evidence
 from services.agents.toolkit.indicators import classify_address, is_benign_domain, refang
-from services.agents.toolkit.tools.hunting import PivotKind
-from shared.contracts.claims import Prior
+from services.agents.toolkit.tools.hunting import LOGONS_ELSEWHERE, PivotKind
+from shared.contracts.claims import Citation, Prior
 from shared.contracts.common import Observable
 
 MAX_LEADS = 8
+_MAX_STRANGE = 20
 _MAX_VALUE = 1024
 #: A shorter command is nobody's own.
 _LEAST_COMMAND = 16
@@ -22,6 +23,7 @@ _KINDS: dict[str, PivotKind] = {
 }  # fmt: skip
 _HASH_FIELDS = ("process.hash.sha256", "file.hash.sha256", "process.hash.sha1", "process.hash.md5")
 _EVERYWHERE = ("multicast", "reserved", "link_local")
+_OUTSIDE = ("public", "documentation")
 _SELF = ("127.0.0.1", "::1")
 #: Which leads are followed first: what is one attacker's own before what many share.
 _ORDER: tuple[PivotKind, ...] = ("command", "hash", "file", "domain", "ip", "user")
@@ -84,3 +86,13 @@ def _class_of(address: str) -> str | None:
         return classify_address(address)
     except ValueError:
         return None
+
+
+def strangers(found: Iterable[Citation], evidence: Evidence, prior: Sequence[Prior]) -> list[Observable]:
+    """Public addresses from which the accounts logged on elsewhere and that neither the alert nor anybody else named,
+    at most 20, in their order as texts, whichever was read first."""
+    known = {seen.field(name) for seen in evidence.events for name in ("source.ip", "destination.ip")}
+    known |= {item.value for item in evidence.iocs} | {item.value for said in prior for item in said.iocs}
+    logons = [row for item in found if item.tool == LOGONS_ELSEWHERE.name for row in item.result.get("logons", ())]
+    met = {row["source_ip"] for row in logons} - known
+    return [Observable("ip", address) for address in sorted(met) if _class_of(address) in _OUTSIDE][:_MAX_STRANGE]
