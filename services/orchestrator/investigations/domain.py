@@ -16,7 +16,7 @@ import msgspec
 
 from services.orchestrator.handoffs import Stored
 from services.orchestrator.investigations import closing, merging, rounds
-from services.orchestrator.investigations.looks import ordered, standing
+from services.orchestrator.investigations.looks import AT_ONCE, ordered, standing
 from services.orchestrator.investigations.relevance import (
     CLOSING_FROM_WAVE,
     FIRST_VERDICT_WAVE,
@@ -35,6 +35,8 @@ from shared.contracts.responses import PLAN_RESPONSE
 #: An investigation takes no more alerts, and none after so many rounds; what comes then opens another one.
 MAX_ALERTS = 50
 MAX_ROUNDS = 20
+#: Rounds after that in which all is looked at once more.
+LAST_LOOKS = -(-MAX_ALERTS // AT_ONCE)
 #: What one step of priority is worth in the queue: whoever waited so much longer goes first all the same.
 AGEING = timedelta(minutes=2)
 _RELATED = 49

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from services.orchestrator.investigations.domain import AGEING, MAX_ROUNDS, Case
+from services.orchestrator.investigations.domain import AGEING, LAST_LOOKS, MAX_ROUNDS, Case
 from services.orchestrator.investigations.looks import Held, next_look, ordered
 from services.orchestrator.investigations.merging import Outcome
 from services.orchestrator.investigations.subject import Subject
@@ -120,7 +120,7 @@ async def open_round(connection: Connection, row: Record, *, anew: bool) -> Case
     chosen = next_look(known, last=number >= MAX_ROUNDS)
     if not chosen and anew:
         chosen = next_look([replace(alert, round=None) for alert in known], last=number >= MAX_ROUNDS)
-    if not chosen:
+    if not chosen or (number > MAX_ROUNDS + LAST_LOOKS and all(alert.round for alert in known)):
         return None
     await connection.execute(
         """UPDATE investigation_alerts
