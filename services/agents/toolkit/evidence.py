@@ -146,7 +146,8 @@ def _chosen(alert: Mapping[str, Any], related: Sequence[Citation], work: Work) -
 
 def most_telling(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
     """At most so many of an alert's evidence: first what speaks of intent by its line, then different lines, then the
-    same line again (it may be another's), each evenly over the time."""
+    same line again (it may be another's), each evenly over the time. Which of them came first changes nothing."""
+    items = sorted(items, key=_when)
     distinct = list({item.get("message") or item["log_id"]: item for item in items}.values())
     weighed = [(_weight(item.get("message") or ""), item) for item in distinct]
     telling = [item for weight, item in sorted(weighed, key=lambda pair: -pair[0]) if weight > 0]
@@ -154,6 +155,12 @@ def most_telling(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[
     for candidates in (distinct, items):
         chosen += _evenly([item for item in candidates if item not in chosen], most - len(chosen))
     return chosen
+
+
+def _when(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where a pointer belongs among its like; those without a time stay as they are."""
+    at = item.get("timestamp") or ""
+    return (at, (item.get("message") or "") if at else "")
 
 
 def _evenly(items: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

