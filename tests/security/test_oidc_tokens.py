@@ -298,12 +298,22 @@ async def test_a_token_of_one_provider_is_no_use_at_another(
     assert "unknown key" in await _refused(running, other.callback(sent, sign=sign), sent.cookies)
 
 
-@pytest.mark.parametrize("error", ["access_denied", "\0access_denied\n\0", "access_denied" * 100])
+@pytest.mark.parametrize("error", ["access_denied", "\1access_denied\n\x7f", "access_denied" * 100])
 async def test_a_refusal_of_the_provider_is_a_refusal(running: Gateway, honest: TestProvider, error: str) -> None:
     sent = await begin(running, "oidc", provider="honest")
     params = {"error": error, "error_description": "<script>", "state": sent.query["state"]}
     reason = await _refused(running, f"{running.url}{CALLBACK}?{urlencode(params)}", sent.cookies)
     assert "access_denied" in reason
+
+
+async def test_a_refusal_with_a_character_that_no_store_takes_is_refused_itself(
+    running: Gateway, honest: TestProvider
+) -> None:
+    sent = await begin(running, "oidc", provider="honest")
+    params = {"error": "\0access_denied", "state": sent.query["state"]}
+    status, body, _, given = await answer(running, "GET", f"{running.url}{CALLBACK}?{urlencode(params)}", sent.cookies)
+    assert (status, body["error"]["detail"][0]["path"]) == (422, "query.error")
+    assert "aurora_session" not in given
 
 
 @pytest.mark.parametrize(
