@@ -228,6 +228,20 @@ def test_a_table_is_read_by_the_names_of_its_columns_or_the_shape_of_its_values(
     assert set(read(text).entries) == found
 
 
+@pytest.mark.parametrize("rows", [3, 3000])
+def test_a_quote_that_is_not_closed_costs_its_own_row_alone(rows: int) -> None:
+    lines = ["indicator,type,comment", '"unclosed,ip,', *(f"45.33.{n // 250}.{n % 250 + 1},ip,x" for n in range(rows))]
+    lines.insert(4, '45.34.0.1,ip,"two\nlines"')
+    collected = read("\n".join(lines), "csv")
+    assert (len(collected.entries), collected.skipped) == (rows + 1, 1)
+    assert [problem.place for problem in collected.problems] == ["line 2"]
+
+
+def test_quotes_that_are_never_closed_end_in_an_answer() -> None:
+    collected = read("indicator,type\n" + '"45.33.32.156,ip\n' * 20_000, "csv")
+    assert collected.skipped + collected.merged + len(collected.entries) == 20_000
+
+
 def test_a_row_brings_names_times_confidence_and_tags() -> None:
     text = (
         "value,confidence,malware,actor,tags,tlp,first_seen,valid_until,revoked,mitre\n"

@@ -7,8 +7,8 @@ first value that has the shape of an observable is taken.
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -19,6 +19,8 @@ from shared.observables import type_of
 
 _MAX_COLUMNS = 100
 _MAX_LINE = 64 * 1024
+#: After so many quotes that aren't closed, quotes mean nothing any more.
+_MAX_UNCLOSED = 20
 _COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(
         ("value", "indicator", "ioc", "ioc_value", "observable", "indicator_value", "artifact", "pattern"), "value"
@@ -95,26 +97,60 @@ def columns_of(cells: Sequence[str]) -> list[str] | None:
     return named if "value" in named or any(name in _TYPED for name in named) else None
 
 
+class _Form(csv.excel):
+    """How a table is written."""
+
+    skipinitialspace = True
+
+    def __init__(self, delimiter: str, quoting: Any) -> None:
+        self.delimiter = delimiter
+        self.quoting = quoting
+        super().__init__()
+
+
 def _rows(body: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Each row with its line; comments only until the first row, as a header may be one."""
+    """Each row with its line, without cells where it can't be read; of comments those that are a header."""
     written = body.decode("utf-8-sig", "replace").replace("\x00", "")
-    lines = [line[:_MAX_LINE] for line in written.splitlines()]
-    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=_delimiter(lines), skipinitialspace=True)
+    lines = [line[:_MAX_LINE] for line in written.splitlines(keepends=True)]
+    begin, delimiter = 0, _delimiter(lines)
+    for quoting in (*(csv.QUOTE_MINIMAL,) * _MAX_UNCLOSED, csv.QUOTE_NONE):
+        begin = yield from _until_unclosed(lines, begin, _Form(delimiter, quoting))
+
+
+def _until_unclosed(lines: Sequence[str], begin: int, form: _Form) -> Generator[tuple[int, list[str]], None, int]:
+    """The rows from a line on, until one has a quote that isn't closed: it would swallow all that follows, so it can't
+    be read, and what is behind its line is read anew. Returns where that begins."""
+    reader = csv.reader(lines[begin:], form)
+    read = begin
     while True:
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
+            cells = next(reader, None)
         except csv.Error:  # a field beyond the limit of the module
-            yield reader.line_num, []
-            continue
-        if not any(cells) or (cells[0].startswith("#") and columns_of(cells[:_MAX_COLUMNS]) is None):
-            continue
-        yield reader.line_num, cells[:_MAX_COLUMNS]
+            cells = []
+        at = begin + reader.line_num
+        if cells is None:
+            return at
+        if at > read + 1 and (not cells or _swallowed(lines[read:at], form.delimiter)):
+            yield read + 1, []
+            return read + 1
+        read = at
+        if not cells and lines[at - 1].strip():
+            yield at, []
+        elif any(cells) and (not cells[0].startswith("#") or columns_of(cells[:_MAX_COLUMNS]) is not None):
+            yield at, cells[:_MAX_COLUMNS]
+
+
+def _swallowed(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a row of several lines has an odd quote, or rows in it: with as many cells, one of them an observable."""
+    if sum(line.count('"') for line in lines) % 2 == 1:
+        return True
+    cells = (line.split(delimiter) for line in lines[1:])
+    width = lines[0].count(delimiter) + 1
+    return any(type_of(cell.strip(' "')) for row in cells if len(row) == width for cell in row)
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    first = next((line for line in lines if line and not line.startswith("#")), "")
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
     return max((",", ";", "\t", "|"), key=first.count)
 
 
