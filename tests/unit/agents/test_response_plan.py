@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,12 +19,18 @@ from services.agents.roster.incident_responder.agent import IncidentResponder
 from services.agents.roster.incident_responder.planning import Situation, actions, plan
 from services.agents.roster.incident_responder.quoting import carries, quoted
 from services.agents.roster.incident_responder.targets import Target, Targets, indicated, seen_in
-from shared.contracts.agents import AnalyzeThreat
-from shared.contracts.claims import Finding
+from services.agents.toolkit.fencing import quote
+from services.agents.toolkit.records import record
+from services.agents.toolkit.tools.alerts import GET_ALERT_TOOL, AlertArguments
+from services.agents.toolkit.tools.logs import GET_EVENT, EventArguments
+from shared.contracts.agents import AnalyzeThreat, Recorded
+from shared.contracts.alerts import AlertEvidence
+from shared.contracts.claims import Citation, Finding
 from shared.contracts.common import Observable, Severity, Verdict
-from shared.contracts.responses import ResponseStep
+from shared.contracts.responses import ResponseRequest, ResponseStep
 from shared.contracts.wire import encode
-from tests.unit.agents.agent_kit import citation, event, work
+from tests.shapes import alert
+from tests.unit.agents.agent_kit import NOW, citation, context, event, work
 
 CITED = (f"tr_{'a' * 32}",)
 PUBLIC = "45.33.32.156"
@@ -391,3 +398,51 @@ def test_a_name_that_a_failed_login_tried_is_no_target() -> None:
     assert [found.kind for found in targets.all()] == ["host"]
     seen_in(event(**tried, **{"event.outcome": "success"}), citation({}), targets, list(SEEN))
     assert [found.kind for found in targets.all()] == ["host", "user"]
+
+
+def told(number: int, technique: str) -> list[Citation]:
+    """The records of an alert of this technique and of its event, in which a process with a sum of its own starts."""
+    what: dict[str, Any] = {
+        "host.name": "ws1",
+        "event.type": ["start"],
+        "process.pid": number,
+        "process.hash.sha256": f"{number}{'a' * 61}",
+        "winlog.channel": "Security",
+    }
+    pointer = AlertEvidence(log_id=f"log-{number}", message=f"line {number}")
+    raised = alert(f"ALRT-2026-000{number}", evidence=[pointer], mitre_techniques=[technique], entities={"host": "ws1"})
+    seen = {"events": [{**event(**what), "log_id": pointer.log_id}]}
+    return [
+        record("triage", GET_ALERT_TOOL.name, AlertArguments(raised.id), raised, NOW),
+        record("triage", GET_EVENT.name, EventArguments(log_id=pointer.log_id, at=None), seen, NOW),
+    ]
+
+
+async def planned_for(*alerts: list[Citation]) -> set[tuple[str, str]]:
+    """Action and target of what the responder plans about these alerts."""
+    call = context()
+    assert call.handoff is not None
+    recorded = Recorded(asked_at=NOW, citations=[item for pair in alerts for item in pair], refusals=[])
+    doing = work(msgspec.structs.replace(call, handoff=msgspec.structs.replace(call.handoff, recorded=recorded)))
+    ids = [pair[0].result["id"] for pair in alerts]
+    sums = [Observable("hash", pair[1].result["events"][0]["ecs"]["process.hash.sha256"]) for pair in alerts]
+    looked_up = [
+        Finding(
+            agent="threat_intel", claim=f"{quote(item.value)} was seen 1 time(s)", confidence=0.0, citations=["tr_x"]
+        )
+        for item in sums
+    ]
+    request = ResponseRequest(
+        alert_id=ids[0], related=ids[1:], verdict="malicious", severity="high", iocs=sums, findings=looked_up
+    )
+    answer = await IncidentResponder().plan_response(request, doing)
+    return {(step.action, step.target.value) for step in answer.steps if step.target.type != "host"}
+
+
+async def test_nothing_is_done_to_a_program_for_text_that_is_turned_around_where_other_alerts_are() -> None:
+    attack, turned = told(100, "T1059.001"), told(200, "T1036.002")
+    alone = await planned_for(attack)
+    assert {action for action, _ in alone} == {"end_process", "find_hash"}
+    assert await planned_for(attack, turned) == alone
+    assert await planned_for(turned, attack) == alone
+    assert {value for _, value in await planned_for(turned)} == {"200", f"200{'a' * 61}"}

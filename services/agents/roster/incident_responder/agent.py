@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from services.agents.roster.incident_responder.casefile import CaseFile, read
+from services.agents.roster.incident_responder.casefile import CaseFile, case_file
 from services.agents.roster.incident_responder.planning import Situation, plan
 from services.agents.roster.incident_responder.targets import Target, Targets, indicated, seen_in
 from services.agents.toolkit.agent import Skill
@@ -22,7 +22,7 @@ from services.agents.toolkit.tools.footholds import FOOTHOLDS, FootholdArguments
 from services.agents.toolkit.tools.logs import GET_EVENT
 from services.agents.toolkit.work import Work
 from shared.contracts.agents import AnalyzeThreat, Assessment
-from shared.contracts.claims import Citation
+from shared.contracts.claims import Citation, Finding
 from shared.contracts.common import Observable
 from shared.contracts.responses import PLAN_RESPONSE, ResponsePlan, ResponseRequest
 
@@ -50,7 +50,7 @@ class IncidentResponder:
 
     async def plan_response(self, params: ResponseRequest, work: Work) -> ResponsePlan:
         """Raises AURORA-4042 when there is no such alert."""
-        case = await read(params, work)
+        case = await case_file(params, work)
         targets = Targets()
         for alert in case.alerts:
             if host := alert.result["entities"].get("host"):
@@ -59,8 +59,8 @@ class IncidentResponder:
         for seen in case.events:
             seen_in(seen.event, seen.citation, targets, case.pointing[seen.event["log_id"]])
         await self._footholds(case, targets, work)
-        findings = [*params.findings, *(finding for said in params.prior for finding in said.findings)]
-        unseen = indicated(_indicators(params, case), work.citations, findings, targets, case.belonging())
+        shown = [citation for citation in work.citations if citation.id not in case.aside]
+        unseen = indicated(_indicators(params, case), shown, _findings(params), targets, case.belonging())
         found = targets.ranked(case.severities)
         situation = Situation(
             verdict=params.verdict,
@@ -96,6 +96,12 @@ def _indicators(params: ResponseRequest, case: CaseFile) -> list[Observable]:
     ]
     prior = [ioc for said in params.prior if said.verdict in ("malicious", "suspicious") for ioc in said.iocs]
     return list(dict.fromkeys(_normal(item) for item in (*named, *own, *params.iocs, *prior)))
+
+
+def _findings(params: ResponseRequest) -> list[Finding]:
+    """What speaks against somebody or something; the rest only informs."""
+    said = [*params.findings, *(finding for prior in params.prior for finding in prior.findings)]
+    return [finding for finding in said if finding.confidence > 0]
 
 
 def _normal(item: Observable) -> Observable:
