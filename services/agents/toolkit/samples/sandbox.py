@@ -19,8 +19,6 @@ _ROOT = Path(__file__).parents[4]
 _MODULE = "services.agents.toolkit.samples.worker"
 _SECONDS = 40.0
 _MOST_BYTES = 1024 * 1024
-#: Two at a time: each may take a GiB and a processor.
-_AT_ONCE = 2
 _PARTS = ("basics", "strings", "rules", "programme", "members")
 _MARKS = {
     "basics": "sha256",
@@ -37,35 +35,33 @@ class Sandbox:
     def __init__(self, rules: Sequence[Path] = (), *, seconds: float = _SECONDS) -> None:
         self._rules = [str(folder) for folder in rules]
         self._seconds = seconds
-        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def triage(self, data: bytes) -> dict[str, Any]:
         """What the process said of the bytes; `unread` names each part that it couldn't say, and why. Never raises for
         what the bytes did to it."""
-        async with self._turns:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                _MODULE,
-                *self._rules,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                cwd="/",
-                # Nothing of our own environment: it names where secrets are.
-                env={"PYTHONPATH": str(_ROOT), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-            )
-            said = b""
-            reason: str | None = None
-            try:
-                async with asyncio.timeout(self._seconds):
-                    said = await _exchange(process.stdin, process.stdout, data)
-            except TimeoutError:
-                reason = "out of time"
-            finally:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                code = await process.wait()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            _MODULE,
+            *self._rules,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            cwd="/",
+            # Nothing of our own environment: it names where secrets are.
+            env={"PYTHONPATH": str(_ROOT), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        )
+        said = b""
+        reason: str | None = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                said = await _exchange(process.stdin, process.stdout, data)
+        except TimeoutError:
+            reason = "out of time"
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            code = await process.wait()
         return _merged(said, reason or _ended(code))
 
 

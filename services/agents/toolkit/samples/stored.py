@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -10,6 +11,8 @@ from shared.contracts.samples import MAX_SAMPLE_BYTES, alias_of, masked
 from shared.objects import Objects
 
 _SHA256 = 64
+#: Two at a time, also in memory: each look may take a GiB and a processor, and its bytes are here twice.
+_AT_ONCE = 2
 
 
 class StoredSamples:
@@ -18,6 +21,7 @@ class StoredSamples:
     def __init__(self, objects: Objects, sandbox: Sandbox) -> None:
         self._objects = objects
         self._sandbox = sandbox
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def triage(self, file_hash: str) -> dict[str, Any] | None:
         """As the port says. Bytes that don't have the hash they are stored under are none."""
@@ -27,6 +31,13 @@ class StoredSamples:
             if named is None:
                 return None
             sha256 = named.decode("ascii", "replace")
+        # Most hashes that are asked for are not stored: they wait for nobody.
+        if await self._objects.size(sha256) is None:
+            return None
+        async with self._turns:
+            return await self._looked_at(sha256)
+
+    async def _looked_at(self, sha256: str) -> dict[str, Any] | None:
         kept = await self._objects.get(sha256, MAX_SAMPLE_BYTES)
         data = None if kept is None else masked(kept)
         if data is None or hashlib.sha256(data).hexdigest() != sha256:
