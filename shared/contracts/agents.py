@@ -79,13 +79,15 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"
 class AnalyzeThreat(msgspec.Struct, kw_only=True):
     """Params of `analyze_threat`: an alert, indicators, or both. `related` are further alerts of the same
     investigation; `prior` is what other specialists said before. `beside` are the others who were or are asked about
-    it: what is theirs to say is left to them, so that nothing is looked up or counted twice."""
+    it: what is theirs to say is left to them, so that nothing is looked up or counted twice. `heard` is what others
+    asked this one about in the same round: its word on that is theirs already."""
 
     alert_id: Annotated[str, Meta(max_length=64)] | None = None
     iocs: Annotated[list[Observable], Meta(max_length=1000)] = []
     related: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=50)] = []
     prior: Annotated[list[Prior], Meta(max_length=12)] = []
     beside: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=12)] = []
+    heard: Annotated[list[Annotated[str, Meta(max_length=2048)]], Meta(max_length=200)] = []
 
 
 class Assessment(msgspec.Struct, kw_only=True):

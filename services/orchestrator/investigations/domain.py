@@ -40,6 +40,8 @@ LAST_LOOKS = -(-MAX_ALERTS // AT_ONCE)
 #: What one step of priority is worth in the queue: whoever waited so much longer goes first all the same.
 AGEING = timedelta(minutes=2)
 _RELATED = 49
+#: What somebody is told of what others asked it: texts, and characters of each.
+_HEARD, _HEARD_TEXT = 200, 2048
 #: With less than this a specialist can't do anything sensible.
 _LEAST_CALLS = 5
 _LEAST_SECONDS = 5.0
@@ -106,7 +108,8 @@ def next_wave(
     budgets = _budgets([row.agent for row in reached], current, allowance, free=wave >= CLOSING_FROM_WAVE)
     heard = standing(known) if wave >= LATER_FROM_WAVE else [current]
     voters = {*budgets, *(agent for item in heard for agent in item.assessments)}
-    return [_call(row, _beside(params[row.agent], row, voters), row in reached, budgets.get(row.agent)) for row in rows]
+    told = {row.agent: _told(params[row.agent], row, voters, current) for row in rows}
+    return [_call(row, told[row.agent], row in reached, budgets.get(row.agent)) for row in rows]
 
 
 def can_wait(calls: Sequence[PlannedCall]) -> bool:
@@ -136,11 +139,13 @@ def _news(scene: Scene, heard: Collection[str] | None) -> Scene:
     return replace(scene, iocs=iocs, techniques=scene.techniques.difference(heard))
 
 
-def _beside(params: Any, row: Row, voters: Set[str]) -> Any:
-    """The params, told who else has a word in this investigation."""
+def _told(params: Any, row: Row, voters: Set[str], current: Round) -> Any:
+    """The params, told who else has a word in this investigation, and what of this one's is in theirs already."""
     if row.method is not ANALYZE_THREAT:
         return params
-    return msgspec.structs.replace(params, beside=[agent for agent in AGENT_IDS if agent in voters - {row.agent}])
+    heard = sorted(text for text in current.heard.get(row.agent, ()) if len(text) <= _HEARD_TEXT)[:_HEARD]
+    beside = [agent for agent in AGENT_IDS if agent in voters - {row.agent}]
+    return msgspec.structs.replace(params, beside=beside, heard=heard)
 
 
 def _call(row: Row, params: Any, reached: bool, budget: Budget | None) -> PlannedCall:

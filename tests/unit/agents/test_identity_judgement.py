@@ -251,3 +251,9 @@ def test_an_address_that_others_found_is_a_source_after_those_of_the_events() ->
     iocs = [Observable("ip", "203.0.113.9"), Observable("domain", "x.example"), Observable("ip", "127.0.0.1")]
     about = subjects_of(Evidence(events=[seen(**{"source.ip": "198.51.100.4"})], iocs=iocs))
     assert about.sources == ("198.51.100.4", "203.0.113.9")
+
+
+def test_a_source_that_another_specialist_asked_about_is_left_to_it() -> None:
+    iocs = [Observable("ip", "203.0.113.9")]
+    about = subjects_of(Evidence(events=[seen(**{"source.ip": "198.51.100.4"})], iocs=iocs), ["203.0.113.9", "x"])
+    assert (about.sources, about.told) == (("198.51.100.4",), ("203.0.113.9",))

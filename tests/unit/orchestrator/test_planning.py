@@ -392,4 +392,7 @@ def test_who_was_asked_by_another_specialist_is_not_asked_about_the_same_again()
 
 def test_who_was_asked_by_another_specialist_is_asked_about_what_is_new() -> None:
     assert names(plan(case(), asked_itself(Observable("hash", "cd" * 32)))) == ["threat_intel", "malware_analyst"]
-    assert names(plan(case(), asked_itself(techniques=["T1558.003"]))) == ["identity_analyst"]
+    [call] = plan(case(), asked_itself(techniques=["T1558.003"]))
+    assert call.agent == "identity_analyst"
+    # And hears what is in another's word already.
+    assert "source.ip" in call.params.heard

@@ -87,7 +87,11 @@ class IdentityAnalyst:
         """Raises AURORA-4042 when there is neither an alert nor an indicator."""
         evidence = await gather(params, work)
         level: Severity = "low" if evidence.alert is None else evidence.alert["severity"]
-        subjects = subjects_of(evidence)
+        subjects = subjects_of(evidence, params.heard)
+        for source in subjects.told:
+            work.not_checked.append(
+                f"logins from {quote(source, 60)}: reviewed for another specialist, who tells of them"
+            )
         if not subjects.users and not subjects.sources:
             return await undetermined([], evidence.iocs, level, "neither an account nor a source is named", work)
         at = _moment(evidence, work)

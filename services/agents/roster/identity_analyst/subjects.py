@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from services.agents.toolkit.evidence import Evidence, Seen
@@ -35,17 +35,18 @@ class Login:
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """`direct`: the alert itself is about identity; else only its events' account leads here. `windows`: there may be
-    Kerberos."""
+    Kerberos. `told` are sources whose logins another specialist tells of."""
 
     users: tuple[str, ...]
     sources: tuple[str, ...]
     logins: tuple[Login, ...]
     direct: bool
     windows: bool
+    told: tuple[str, ...] = ()
 
 
-def subjects_of(evidence: Evidence) -> Subjects:
-    """The accounts and sources to look at, those of identity events first."""
+def subjects_of(evidence: Evidence, heard: Collection[str] = ()) -> Subjects:
+    """The accounts and sources to look at, those of identity events first, without the sources that were `heard` of."""
     about = [seen for seen in evidence.events if is_identity(seen)]
     ordered = [*about, *(seen for seen in evidence.events if seen not in about)]
     users = [name for seen in ordered for name in (seen.field("user.name"), seen.field("user.target.name"))]
@@ -53,13 +54,12 @@ def subjects_of(evidence: Evidence) -> Subjects:
     named = [item.value for item in evidence.iocs if item.type == "user"]
     # Where a session came from is found by others: it stands among the indicators.
     origins = [item.value for item in evidence.iocs if item.type == "ip"]
+    named_sources = _first([*sources, evidence.entity("source_ip"), *origins], _MAX_SOURCES + 1)
+    known = [source for source in named_sources if source not in _HERE][:_MAX_SOURCES]
     return Subjects(
         users=_first([*users, evidence.entity("user"), evidence.entity("target_user"), *named], _MAX_USERS),
-        sources=tuple(
-            source
-            for source in _first([*sources, evidence.entity("source_ip"), *origins], _MAX_SOURCES + 1)
-            if source not in _HERE
-        )[:_MAX_SOURCES],
+        sources=tuple(source for source in known if source not in heard),
+        told=tuple(source for source in known if source in heard),
         logins=tuple(dict.fromkeys(_logins(about)))[:_MAX_LOGINS],
         direct=bool(about),
         windows=any(seen.event["dataset"].startswith("windows.") for seen in evidence.events),

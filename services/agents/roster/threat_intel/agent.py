@@ -90,7 +90,9 @@ class ThreatIntel:
             work.not_checked.append(f"the alert {quote(params.alert_id, 60)} was not found")
         iocs = [Observable(item.type, refang(item.value)) for item in evidence.iocs]
         around = _moment(evidence, work.asked_at)
-        signs, known = await self._known(observables_of(evidence), around, work)
+        # Of those that others asked about, their word tells already.
+        asked = [item for item in observables_of(evidence) if item.value not in params.heard]
+        signs, known = await self._known(asked, around, work)
         sources = _sources(evidence, iocs)
         signs += _request_signs(evidence)
         acted = sources or await self._login_sources(evidence, around, work)
