@@ -138,7 +138,8 @@ class IdentityAnalyst:
     ) -> list[Sign]:
         """What the source did besides from which an account was entered after failures: a guesser tries others too."""
         signs: list[Sign] = []
-        for source in [one for one in sources_after_failures(found) if one not in subjects.sources][:_MAX_FOLLOWED]:
+        known = {*subjects.sources, *subjects.told}
+        for source in [one for one in sources_after_failures(found) if one not in known][:_MAX_FOLLOWED]:
             arguments = LoginArguments(field="source.ip", value=source, since=since, until=until)
             logins = await work.use(LOGINS, arguments)
             signs += [] if logins is None else await self._logins(logins, source, since, work)
