@@ -6,10 +6,10 @@ other.
     async with Peer(url, token) as agent:
         assessment = await agent.call(ANALYZE_THREAT, params, handoff=handoff, timeout=60)
 
-The parts: `wire` (messages and errors as JSON), `methods` (from a message to a handler), `runner` and `eager` (a handler
-that runs, as a task only where it waits), `ledger` (a handoff runs once), `handshake` (who gets in), `discover` (what is
-served), `server` and its `session`s, `peer`, `fleet` (agents that come and go), and `transport` with `shortcut` and
-`frames`, which know the WebSocket library.
+The parts: `wire` (messages and errors as JSON), `methods` (from a message to a handler), `runner` and `eager` (a
+handler that runs, as a task only where it waits), `ledger` (a handoff runs once), `handshake` (who gets in),
+`discover` (what is served), `server` and its `session`s, `peer`, `fleet` (agents that come and go), and `transport`
+with `shortcut` and `frames`, which know the WebSocket library.
 """
 
 from shared.rpc.discover import About
