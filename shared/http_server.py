@@ -137,7 +137,9 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             # Part of an answer is out: only a cut connection can say that it isn't whole.
             raise ConnectionError("the answer broke off")
-        if status >= 500:
+        if isinstance(exc, ConnectionResetError):
+            _log.info("client went away")  # in the middle of its body: anybody may, as often as they like
+        elif status >= 500:
             _log.error("request failed", exc_info=exc)
         else:
             _log.info("request can't be read", reason=type(exc).__name__)

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from shared import http_server
 from shared.contracts.alerts import CREATE_ALERT, LIST_ALERTS, AlertCreate, AlertQuery
 from shared.http import ANONYMOUS, Call, application, bind
 from shared.http_server import Runner
@@ -67,6 +69,34 @@ async def port(listing: Listing) -> AsyncIterator[int]:
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+class Log:
+    """What the server logs, by level."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.heard = asyncio.Event()
+
+    def __getattr__(self, level: str) -> Any:
+        def say(message: str, **_context: Any) -> None:
+            self.said.append(f"{level}: {message}")
+            self.heard.set()
+
+        return say
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log()
+    monkeypatch.setattr(http_server, "_log", log)
+    async with _connected(port) as (_, writer):
+        writer.write(POST + PIECE)
+        await writer.drain()
+        writer.transport.abort()
+        await log.heard.wait()
+    assert log.said == ["info: client went away"]
 
 
 @asynccontextmanager
