@@ -300,6 +300,13 @@ def test_the_format_is_recognised_by_what_the_body_begins_with() -> None:
     assert format_of(b"[]") is None
 
 
+@pytest.mark.parametrize(
+    "body", [b" <!doctype html><p>Sign in, 45.33.32.156</p>", b"PK\x03\x04\x14\x00\x00\x00a.example"]
+)
+def test_pages_and_what_is_no_text_are_of_no_format(body: bytes) -> None:
+    assert format_of(body) is None
+
+
 def test_more_values_than_an_import_may_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domain, "MAX_ENTRIES", 3)
     with pytest.raises(TooManyEntriesError):

@@ -21,6 +21,8 @@ READERS: Mapping[IntelFormat, Callable[[bytes, Collected], None]] = {
 }
 _SPACE = b"\xef\xbb\xbf \t\r\n"
 _ABSENT = msgspec.Raw()
+#: Text has no U+0000, programmes and archives have some soon.
+_HEAD = 4096
 
 
 class _Keys(msgspec.Struct):
@@ -36,13 +38,16 @@ class _Keys(msgspec.Struct):
 
 
 def format_of(body: bytes) -> IntelFormat | None:
-    """The format; None for JSON that is none of them. Raises msgspec.DecodeError for what is no JSON but begins so."""
+    """The format; None for JSON that is none of them, for what is no text, and for a page: a download that ended at a
+    sign-in or an error. Raises msgspec.DecodeError for what is no JSON but begins so."""
     first = body.lstrip(_SPACE)[:1]
     if first == b"{":
         return _of_object(msgspec.json.decode(body.lstrip(_SPACE), type=_Keys))
     if first == b"[":
         items = msgspec.json.decode(body.lstrip(_SPACE), type=list[_Keys])
         return _of_object(items[0]) if items else None
+    if first == b"<" or b"\x00" in body[:_HEAD]:
+        return None
     return _of_table(body)
 
 
