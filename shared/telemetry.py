@@ -148,14 +148,23 @@ def _ids_of(spanned: SpanContext, span_id: str) -> _Ids:
 
 
 class _Span:
-    """A block whose ids are passed on and logged; they are made when someone first asks for them."""
+    """A block whose ids are passed on and logged; they are made and looked at when someone first asks for them."""
 
-    __slots__ = ("_carrier", "_ids", "_token", "request")
+    __slots__ = ("_accepted", "_carrier", "_ids", "_request", "_token")
 
     def __init__(self, carrier: Mapping[str, str], request: str, ids: _Ids | None = None) -> None:
         self._carrier = carrier
         self._ids = ids
-        self.request = request
+        self._request = request
+        self._accepted = not request
+
+    @property
+    def request(self) -> str:
+        """The id of its request, empty without one."""
+        if not self._accepted:
+            self._request = accept_request_id(self._request)
+            self._accepted = True
+        return self._request
 
     @property
     def ids(self) -> _Ids:
@@ -184,7 +193,8 @@ def _here() -> _Span | None:
 def span(
     name: str, carrier: Mapping[str, str], request: str = "", *, server: bool = True
 ) -> AbstractContextManager[None]:
-    """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log."""
+    """Runs the block in a span that continues the carrier's traceparent, with ids bound to the log. A `request` id that
+    isn't valid is replaced."""
     tracer = _tracer()
     if tracer is None:
         return _Span(carrier, request)

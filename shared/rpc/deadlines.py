@@ -18,8 +18,9 @@ class Deadlines:
     def __init__(self) -> None:
         #: Those that may still be met.
         self.open: set[Within] = set()
+        #: When the timer looks at them.
+        self.wakes = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._wakes = math.inf
         self._running: asyncio.AbstractEventLoop | None = None
 
     def within(self, seconds: float) -> Within:
@@ -31,14 +32,14 @@ class Deadlines:
         return Within(self, loop, loop.time() + seconds)
 
     def arm(self, when: float) -> None:
-        """Sees to it that someone looks at `when`. The timer is never moved to later: a vain wake-up is cheaper."""
-        if when < self._wakes and self._running is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._wakes = self._running.call_at(when, self._wake), when
+        """Has the timer look earlier than it would. It is never moved to later: a vain wake-up is cheaper."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop() if self._running is None else self._running
+        self._timer, self.wakes = loop.call_at(when, self._wake), when
 
     def _wake(self) -> None:
-        now, self._timer, self._wakes = self._wakes, None, math.inf
+        now, self._timer, self.wakes = self.wakes, None, math.inf
         for deadline in [deadline for deadline in self.open if deadline.when <= now]:
             self.open.discard(deadline)
             deadline.expire()
@@ -61,8 +62,10 @@ class Within:
         """Cancels `task` when time is up."""
         self._task = task
         self._cancelling = task.cancelling()
-        self._deadlines.open.add(self)
-        self._deadlines.arm(self.when)
+        deadlines = self._deadlines
+        deadlines.open.add(self)
+        if self.when < deadlines.wakes:
+            deadlines.arm(self.when)
 
     def met(self) -> None:
         """Lets it be."""

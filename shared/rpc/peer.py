@@ -297,7 +297,9 @@ def _params(params: Any, handoff: Handoff | None) -> Any:
         return params
     if handoff.traceparent is None:
         handoff = msgspec.structs.replace(handoff, traceparent=traceparent())
-    return {"_meta": handoff, **msgspec.to_builtins(params)}
+    meta, named = encode(handoff), encode(params)
+    # Put together as text: as objects the params would be taken apart first, and encoded then.
+    return msgspec.Raw(b'{"_meta":%b,%b' % (meta, named[1:]) if len(named) > len(b"{}") else b'{"_meta":%b}' % meta)
 
 
 def _result(method: Method[Any, R], reply: Ok | Error) -> R:

@@ -17,7 +17,7 @@ from shared.rpc.eager import Eager
 from shared.rpc.ledger import Reply
 from shared.rpc.methods import Call
 from shared.rpc.wire import WireError, failure, success, wire_error
-from shared.telemetry import accept_request_id, span
+from shared.telemetry import span
 
 _SLOW_SECONDS = 1.0
 _log = get_logger("rpc")
@@ -97,7 +97,7 @@ class Runner:
 async def _traced(call: Call, handoff: Handoff) -> Any:
     carrier = {} if handoff.traceparent is None else {"traceparent": handoff.traceparent}
     method = call.binding.method.name
-    with span(f"rpc {method}", carrier, accept_request_id(handoff.handoff_id)):
+    with span(f"rpc {method}", carrier, handoff.handoff_id):
         started, answered = time.perf_counter(), False
         try:
             result = await call.binding.handler(call.params, call.context)
