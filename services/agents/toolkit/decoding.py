@@ -31,6 +31,10 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{_MIN_BASE64},}}={{0,2}}")
+#: What PowerShell is told to decode is base64 however short it is.
+_NAMED_BASE64 = re.compile(
+    r"\s[-/]e(?:c|nc?\w{0,12})?\s+['\"]?([A-Za-z0-9+/]{4,15}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE
+)
 _HEX = re.compile(r"\b(?:0x)?((?:[0-9a-fA-F]{2}){12,})\b")
 _BACKSLASH_X = re.compile(r"(?:\\x[0-9a-fA-F]{2}){6,}")
 _CHAR_CODES = re.compile(r"(?:\[char\]\s*(?:0x)?[0-9a-fA-F]{1,6}\s*\+?\s*){4,}", re.IGNORECASE)
@@ -86,8 +90,12 @@ def _layers(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _base64_layers(text: str) -> Iterator[tuple[str, str]]:
-    for match in _BASE64.finditer(text):
-        token = match.group().rstrip("=").replace("-", "+").replace("_", "/")
+    tokens = [match.group() for match in _BASE64.finditer(text)]
+    tokens += [
+        match[1] for match in _NAMED_BASE64.finditer(text) if "powershell" in text.lower() or "pwsh" in text.lower()
+    ]
+    for found in tokens:
+        token = found.rstrip("=").replace("-", "+").replace("_", "/")
         if len(token) % 4 == 1:
             continue
         try:
@@ -140,7 +148,7 @@ def _inflated(data: bytes) -> bytes | None:
 
 
 def _readable(text: str) -> bool:
-    if len(text) < 4:
+    if len(text) < 3:
         return False
     good = sum(character.isprintable() or character in "\r\n\t" for character in text)
     # Random bytes now and then read as letters of many scripts; commands are mostly ASCII.

@@ -61,6 +61,11 @@ def test_hidden_text_is_found_however_it_was_hidden(command: str) -> None:
     assert PLAIN in texts(command)
 
 
+@pytest.mark.parametrize("option", ["-enc", "-e", "-EncodedCommand", "/ec"])
+def test_what_powershell_is_told_to_decode_is_read_however_short_it_is(option: str) -> None:
+    assert texts(f"powershell.exe -NoProfile {option} {b64('iex'.encode('utf-16-le'))}") == ["iex"]
+
+
 @pytest.mark.parametrize(
     "command",
     [
