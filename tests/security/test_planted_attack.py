@@ -104,7 +104,7 @@ async def _investigated(api: Session, number: int, parts: Sequence[World]) -> Co
             alerts = [alert for alert in await every(api, LIST_ALERTS, AlertQuery(limit=200)) if alert.id not in known]
             return await _at_rest(api, alerts) if not whole or _all_there(alerts) else None
 
-        investigations = await found(ask, f"the end of copy {number}", 90.0)
+        investigations = await found(ask, f"the end of copy {number}", 180.0)
     for alert in await every(api, LIST_ALERTS, AlertQuery(limit=200)):
         if "host" not in alert.entities and alert.id not in known:
             # Without a host a rule has one open alert: the next copy shall have its own.
