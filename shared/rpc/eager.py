@@ -34,8 +34,8 @@ class _Parked:
     def take_over(self, work: Work, context: Context, waits_for: Any) -> None:
         """Carries `work` on from where it waits for `waits_for`."""
         if asyncio.isfuture(waits_for):
-            # How a future tells the running task to wait for it: ours doesn't before the next turn, and until then
-            # another task may begin to wait for the same.
+            # How a future tells the running task to wait for it, and no other may meanwhile: ours doesn't before the
+            # next turn.
             waits_for._asyncio_future_blocking = False
         self._begun = work, context, waits_for
         # Done already where the work cancelled its own task: then that is how it goes on.

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from shared.rpc import CallContext, Server, bind, serve
+from shared.rpc.frames import apply_mask
 from tests import rpc_kit as kit
 
 CALM = settings(
@@ -190,9 +191,10 @@ async def test_a_message_behind_a_closing_frame_is_not_taken() -> None:
         (Frame(Opcode.TEXT, request(1)).serialize(mask=False), 1002),
         (b"\xc1" + Frame(Opcode.TEXT, request(1)).serialize(mask=True)[1:], 1002),
         (Frame(Opcode.TEXT, b'{"a": "\xff"}').serialize(mask=True), 1007),
+        (Frame(Opcode.TEXT, b"[", fin=False).serialize(mask=True) + frames(request(1), [], ping=False), 1002),
         (b"\x81\xff" + (2**40).to_bytes(8) + b"\x00" * 4, 1009),
     ],
-    ids=["not masked", "a reserved bit", "not UTF-8", "far too long"],
+    ids=["not masked", "a reserved bit", "not UTF-8", "within another", "far too long"],
 )
 async def test_what_breaks_the_protocol_ends_the_connection_as_the_library_ends_it(frame: bytes, code: int) -> None:
     async with recording() as (server, recorder), kit.raw(server) as socket:
@@ -201,6 +203,17 @@ async def test_what_breaks_the_protocol_ends_the_connection_as_the_library_ends_
             assert json.loads(await socket.recv())["id"] == 0
             await socket.wait_closed()
     assert (socket.close_code, recorder.numbers) == (code, [0])
+
+
+async def test_a_frame_without_a_mask_is_not_taken_even_if_what_stands_before_it_would_do_as_one() -> None:
+    async with recording() as (server, recorder), kit.raw(server) as socket:
+        before, message = frames(request(0), [], ping=False), request(1)
+        head = bytes((0x81, len(message)))
+        socket.transport.write(before + head + apply_mask(message, before[-2:] + head))
+        async with asyncio.timeout(kit.SECONDS):
+            assert json.loads(await socket.recv())["id"] == 0
+            await socket.wait_closed()
+    assert (socket.close_code, recorder.numbers) == (1002, [0])
 
 
 async def test_our_own_client_takes_answers_of_any_size() -> None:

@@ -196,10 +196,16 @@ async def test_several_may_wait_for_the_same() -> None:
 
     eager = Eager()
     first, second = [await task_of(eager, work()) for _ in range(2)]
-    both = await in_a_callback(lambda: [eager.begin(work(), "more") for _ in range(2)])
+
+    def together() -> list[str | asyncio.Task[str]]:
+        # A task of asyncio that begins to wait before the parked one carries the other on.
+        return [asyncio.get_running_loop().create_task(work()), *(eager.begin(work(), "more") for _ in range(2))]
+
+    more = await in_a_callback(together)
+    await asyncio.sleep(0)
     waits_for.set_result("here")
-    tasks = [first, second, *(task for task in both if isinstance(task, asyncio.Task))]
-    assert await asyncio.gather(*tasks) == ["here"] * 4
+    tasks = [first, second, *(task for task in more if isinstance(task, asyncio.Task))]
+    assert await asyncio.gather(*tasks) == ["here"] * 5
 
 
 async def test_each_has_context_variables_of_its_own() -> None:
