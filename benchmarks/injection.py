@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.labelled import worlds
 from benchmarks.planting import planted
-from benchmarks.verdicts import Judged, judged_worlds
+from benchmarks.verdicts import CONTINUE_SECONDS, Judged, judged_worlds
 from cli import session
 from cli.paging import every
 from cli.session import Session
@@ -29,8 +29,6 @@ from shared.contracts.investigations import LIST_DISPATCHES, DispatchQuery, Inve
 from tests.stack import data_folder, running_stack
 
 _VERDICTS = ("benign", "undetermined", "suspicious", "malicious")
-#: Seconds after which an investigation goes on for an alert that was seen again: before it is thought to be over.
-_CONTINUE_SECONDS = "0.05"
 
 
 async def run(names: Collection[str] = (), *, plain: bool = False) -> dict[str, Any]:
@@ -39,7 +37,7 @@ async def run(names: Collection[str] = (), *, plain: bool = False) -> dict[str, 
     once = [world for world in worlds(attacks_only=True) if not names or world.name in names]
     twice = [world for world in worlds(attacks_only=True, first=len(worlds())) if not names or world.name in names]
     twice = twice if plain else [planted(world) for world in twice]
-    with data_folder() as folder, running_stack(folder, AURORA_CONTINUE_SECONDS=_CONTINUE_SECONDS) as stack:
+    with data_folder() as folder, running_stack(folder, AURORA_CONTINUE_SECONDS=CONTINUE_SECONDS) as stack:
         async with AsyncExitStack() as opened:
             api = await opened.enter_async_context(session.opened(session.find(stack.data_dir, None)))
             first = await judged_worlds(api, once)

@@ -43,6 +43,8 @@ from shared.contracts.investigations import (
 from shared.contracts.logs import INGEST_LOGS, IngestQuery
 from tests.stack import data_folder, running_stack
 
+#: Seconds after which an investigation goes on for an alert that was seen again: before it is thought to be over.
+CONTINUE_SECONDS = "0.05"
 _RULES_A_REQUEST = 500
 _LOOK_SECONDS = 5.0
 #: Nothing new for so long, and nothing under way: it is over.
@@ -84,7 +86,7 @@ async def run() -> dict[str, Any]:
     """Precision, recall, Brier score, calibration, and what each specialist added."""
     recordings = worlds()
     known = [*recordings, *single_events(len(recordings))]
-    with data_folder() as folder, running_stack(folder) as stack:
+    with data_folder() as folder, running_stack(folder, AURORA_CONTINUE_SECONDS=CONTINUE_SECONDS) as stack:
         async with AsyncExitStack() as opened:
             api = await opened.enter_async_context(session.opened(session.find(stack.data_dir, None)))
             started = time.monotonic()
