@@ -4,8 +4,8 @@ Each labelled recording (benchmarks/labelled.py) is a world of its own, sent thr
 loaded. A world is called an attack when one of its investigations ends as malicious or suspicious (`flagged`), or as
 malicious (`malicious`). Its probability is the highest that any of its investigations gave. What a specialist added is
 what is missing when the same answers are merged without its own. There is no floor: the labels are the measure.
-Single events of SigmaHQ's regression sets stand apart, by the level of the rule that they are a test of: nothing in
-judgement was made on them, and an event alone has no process tree, no session and no past.
+Single events of SigmaHQ's regression sets stand apart, by the level of the rule that they are a test of: an event alone
+has no process tree, no session and no past.
 """
 
 from __future__ import annotations
