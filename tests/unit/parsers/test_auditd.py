@@ -85,6 +85,23 @@ def test_the_fields_of_a_user_message_are_lifted_out() -> None:
     assert found.views[0].fields["op"] == "login"
 
 
+@pytest.mark.parametrize(
+    ("id_and_name", "expected"),
+    [
+        ('id=1000{}\'\x1dUID="root" AUID="alice" ID="alice"', ("1000", "alice")),
+        ("id=1000{}'", ("1000", None)),
+        ("id=0{}'", ("0", "root")),
+    ],
+    ids=["enriched", "plain", "root"],
+)
+def test_a_login_is_of_the_account_that_it_names_by_id_and_not_of_the_program_that_tells(
+    id_and_name: str, expected: tuple[str, str | None]
+) -> None:
+    told = id_and_name.format(' exe="/usr/sbin/sshd" addr=192.0.2.9 res=success')
+    found = event(f"type=USER_LOGIN {SERIAL} pid=1 uid=0 auid=1000 ses=3 msg='op=login {told}")
+    assert (found.ecs["user.id"], found.ecs.get("user.name")) == expected
+
+
 def test_a_sudo_command_in_hex_is_decoded() -> None:
     found = event("type=USER_CMD msg=audit(1.000:2): pid=5 msg='cwd=\"/\" cmd=6C73202D6C terminal=pts/0 res=success'")
     assert found.ecs["process.command_line"] == "ls -l"

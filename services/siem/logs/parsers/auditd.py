@@ -33,6 +33,8 @@ _ENCODED = frozenset(("proctitle", "name", "cwd", "exe", "comm", "ocomm", "acct"
 #: The login uid and session before a login: (uint32) -1, and its name in enriched logs.
 _UNSET = ("unset", "4294967295")
 _NONE = frozenset(("(null)", "(none)", "?", ""))
+#: Records of a login itself: they name its account by `acct` before it is known to exist, by `id` afterwards.
+_LOGINS = frozenset(("USER_LOGIN", "USER_LOGOUT"))
 #: Audit field -> ECS field, for every record type. Ids are keywords in ECS.
 _ECS = {
     "exe": "process.executable",
@@ -191,17 +193,26 @@ def _ecs_of_kind(kind: str, fields: dict[str, Any], ecs: dict[str, Any]) -> None
         ecs["process.title"] = fields["proctitle"]
     elif kind == "SOCKADDR":
         _socket_address(fields, ecs)
-    elif "acct" in fields or "cmd" in fields:
-        if "acct" in fields:
-            # The record's uid is that of the program that speaks (root's sshd), not the account's.
-            ecs.pop("user.id", None)
-            ecs["user.name"] = fields["acct"]
-        if "cmd" in fields:
-            ecs["process.command_line"] = fields["cmd"]
+    else:
+        _account(kind, fields, ecs)
     for name in ("hostname", "addr"):
         if name in fields and (address := ip_address(fields[name])) is not None:
             ecs["source.ip"] = address
             ecs.pop("source.domain", None)
+
+
+def _account(kind: str, fields: dict[str, Any], ecs: dict[str, Any]) -> None:
+    """Whom a record of user space is about: its uid is that of the program that speaks (root's sshd), not theirs."""
+    if "acct" in fields:
+        ecs.pop("user.id", None)
+        ecs["user.name"] = fields["acct"]
+    elif kind in _LOGINS and "id" in fields:
+        ecs["user.id"] = fields["id"]
+        ecs.pop("user.name", None)
+        if name := fields.get("ID") or ("root" if fields["id"] == "0" else None):
+            ecs["user.name"] = name
+    if "cmd" in fields:
+        ecs["process.command_line"] = fields["cmd"]
 
 
 def _socket_address(fields: dict[str, Any], ecs: dict[str, Any]) -> None:
