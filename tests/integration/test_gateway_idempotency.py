@@ -97,6 +97,9 @@ async def test_a_change_is_told_again_with_its_revision_and_not_made_again(runni
     assert first[0] == 200, first[1]
     assert second[:2] == first[:2]
     assert second[2]["ETag"] == first[2]["ETag"] == (await running.get(SETTINGS))[2]["ETag"]
+    for condition in ("", '"999"'):
+        status, answer, _ = await _keyed(running, "PATCH", SETTINGS, key, json=asked, headers={"If-Match": condition})
+        assert (status, answer["error"]["code"]) == (409, "AURORA-4090"), "bound to a revision it is another request"
 
 
 async def test_a_deletion_sent_again_is_no_404(running: Gateway) -> None:

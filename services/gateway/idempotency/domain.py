@@ -70,10 +70,12 @@ def kept_headers(headers: Mapping[str, str], cookies: Iterable[str] = ()) -> lis
 
 
 class Fingerprint:
-    """Tells one write from another: method, target, and the body as it passes."""
+    """Tells one write from another: method, target, the revision that it is bound to (`If-Match`, None where it is
+    bound to none), and the body as it passes."""
 
-    def __init__(self, method: str, target: str) -> None:
-        self._hash = hashlib.sha256(f"{method} {target}\n".encode())
+    def __init__(self, method: str, target: str, condition: str | None = None) -> None:
+        bound = "" if condition is None else f" {condition}"
+        self._hash = hashlib.sha256(f"{method} {target}{bound}\n".encode("utf-8", "surrogateescape"))
 
     def add(self, piece: bytes) -> None:
         """The next piece of the body."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
@@ -113,7 +113,7 @@ def _place(request: web.Request, principal: Principal) -> str:
 
 
 def _fingerprint(request: web.Request) -> Fingerprint:
-    return Fingerprint(request.method, request.rel_url.raw_path_qs)
+    return Fingerprint(request.method, request.rel_url.raw_path_qs, request.headers.get(hdrs.IF_MATCH))
 
 
 def _again(known: Record, fingerprint: Fingerprint) -> web.Response:

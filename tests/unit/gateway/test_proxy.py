@@ -37,15 +37,16 @@ def test_a_parameter_that_leads_to_another_path_is_not_found(value: str) -> None
     assert refused.value.code is NOT_FOUND
 
 
-def test_a_fingerprint_is_of_method_target_and_body_however_it_came() -> None:
-    def of(method: str, path: str, *pieces: bytes) -> bytes:
-        fingerprint = Fingerprint(method, path)
+def test_a_fingerprint_is_of_method_target_condition_and_body_however_it_came() -> None:
+    def of(method: str, path: str, *pieces: bytes, condition: str | None = None) -> bytes:
+        fingerprint = Fingerprint(method, path, condition)
         for piece in pieces:
             fingerprint.add(piece)
         return fingerprint.digest()
 
     assert of("POST", "/a", b"12", b"3") == of("POST", "/a", b"123")
     assert len({of("POST", "/a", b"1"), of("PATCH", "/a", b"1"), of("POST", "/b", b"1"), of("POST", "/a")}) == 4
+    assert len({of("PATCH", "/a", condition=one) for one in (None, "", '"1"', '"2"')}) == 4
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 404, 409, 422])
