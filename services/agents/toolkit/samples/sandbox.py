@@ -18,6 +18,7 @@ import msgspec
 _ROOT = Path(__file__).parents[4]
 _MODULE = "services.agents.toolkit.samples.worker"
 _SECONDS = 40.0
+_LAST_SECONDS = 2.0
 _MOST_BYTES = 1024 * 1024
 _PARTS = ("basics", "strings", "rules", "programme", "members")
 _MARKS = {
@@ -56,6 +57,10 @@ class Sandbox:
         try:
             async with asyncio.timeout(self._seconds):
                 said = await _exchange(process.stdin, process.stdout, data)
+            # A process that dies closes its pipes before it is dead: killed then, it would hide what it died of.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_SECONDS):
+                    await process.wait()
         except TimeoutError:
             reason = "out of time"
         finally:
