@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
 # One test file stays on one worker, so that its servers start once; tests/conftest.py says which files come first.
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Versions already in a lock file are kept; `make lock LOCK_FLAGS=--upgrade` takes the newest.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 # Many container images forbid bytecode. Without it each of the hundreds of processes that the tests start compiles all
@@ -44,6 +44,8 @@ format: setup ## Rewrite the code as `make check` wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Tests of whole stacks wait for a quarter of their time: one more worker than cores.
+test: WORKERS = 3
 test: setup ## The whole suite on real servers, but for the peers (10 minutes)
 	$(PYTEST) --ignore=tests/peers
 
